@@ -1,0 +1,24 @@
+"""Every picture and widget of the course: `from course_lib.views import attention_heatmap`.
+
+A view is loaded when it is first asked for, so that importing this package draws in neither matplotlib nor ipywidgets.
+"""
+
+from importlib import import_module
+
+_HOME = {  # view -> the module it lives in
+    "attention_heatmap": "attention",
+    "translate_and_attend": "attention",
+    "attention_stages": "stages",
+    "bertviz_view": "bertviz_bridge",
+}
+__all__ = sorted(_HOME)  # noqa: PLE0605
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f"course_lib.views has no view {name!r}; it has {', '.join(__all__)}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__():
+    return __all__
