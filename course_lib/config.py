@@ -1,0 +1,149 @@
+"""What a model, a training run and a decoder are built from: frozen, validated dataclasses."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Literal, get_args
+
+NormPlacement = Literal["pre", "post"]
+Positions = Literal["sinusoidal", "learned"]
+Precision = Literal["auto", "fp32", "bf16"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+def _positive(config, *names: str) -> None:
+    for name in names:
+        if getattr(config, name) <= 0:
+            raise ValueError(f"{name}={getattr(config, name)} must be positive")
+
+
+def _fraction(config, *names: str) -> None:
+    for name in names:
+        if not 0.0 <= getattr(config, name) < 1.0:
+            raise ValueError(f"{name}={getattr(config, name)} must be at least 0 and below 1")
+
+
+def _one_of(config, **choices: object) -> None:
+    for name, kind in choices.items():
+        if getattr(config, name) not in get_args(kind):
+            raise ValueError(f"{name}={getattr(config, name)!r} is none of {', '.join(map(repr, get_args(kind)))}")
+
+
+class _Config:
+    """Shared by the configurations: to a plain dict and back, refusing names that do not exist."""
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict):
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise ValueError(f"{cls.__name__} has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class ModelConfig(_Config):
+    """The sizes of an encoder-decoder Transformer.
+
+    Args:
+        vocab_size: entries of the one vocabulary that source, target and output share (V).
+        d_model: width of every token's vector (D).
+        n_heads: attention heads; must divide ``d_model`` (H).
+        d_ff: inner width of the feed-forward network.
+        n_layers: layers in the encoder, and again in the decoder.
+        max_len: longest sequence in tokens, special tokens included.
+        dropout: probability with which a sub-layer's output is zeroed while training.
+        pad_id: the id that fills short sequences up; it is never attended to.
+        norm: "pre" normalises what enters a sub-layer, "post" what leaves the residual sum.
+        positions: "sinusoidal" (fixed) or "learned" (a table).
+
+    Raises:
+        ValueError: a size that is not positive, or heads that do not divide the width.
+    """
+
+    vocab_size: int
+    d_model: int = 256
+    n_heads: int = 4
+    d_ff: int = 512
+    n_layers: int = 3
+    max_len: int = 256
+    dropout: float = 0.1
+    pad_id: int = 0
+    norm: NormPlacement = "pre"
+    positions: Positions = "sinusoidal"
+
+    def __post_init__(self) -> None:
+        _positive(self, "vocab_size", "d_model", "n_heads", "d_ff", "n_layers", "max_len")
+        _fraction(self, "dropout")
+        _one_of(self, norm=NormPlacement, positions=Positions)
+        if self.d_model % self.n_heads:
+            raise ValueError(f"d_model={self.d_model} is not divisible by n_heads={self.n_heads}")
+        if not 0 <= self.pad_id < self.vocab_size:
+            raise ValueError(f"pad_id={self.pad_id} is not an id of a vocabulary of {self.vocab_size}")
+
+
+@dataclass(frozen=True)
+class TrainConfig(_Config):
+    """How a model is trained.
+
+    Args:
+        minutes: train for this long; the learning rate reaches zero at that minute. Exclusive with ``epochs``.
+        epochs: train for so many passes over the data instead.
+        batch_tokens: at most so many target tokens in a batch, padding included.
+        learning_rate: the peak, reached after ``warmup`` steps and then lowered linearly to zero.
+        warmup: steps of linear warm-up.
+        smoothing: label smoothing; probability taken from the right token and spread over the vocabulary.
+        clip: the largest gradient norm; longer gradients are scaled down to it.
+        adam_betas: decay rates of Adam's two averages.
+        seed: of weights, dropout and the order of batches.
+        validate_every: seconds between two looks at the validation loss.
+        checkpoint_every: seconds between two checkpoints.
+
+    Raises:
+        ValueError: a value that cannot work, with what would.
+    """
+
+    minutes: float | None = None
+    epochs: float | None = None
+    batch_tokens: int = 1000
+    learning_rate: float = 1.5e-3
+    warmup: int = 300
+    smoothing: float = 0.1
+    clip: float = 1.0
+    adam_betas: tuple[float, float] = (0.9, 0.98)
+    seed: int = 0
+    device: Device = "auto"
+    precision: Precision = "auto"
+    validate_every: float = 60.0
+    checkpoint_every: float = 60.0
+
+    def __post_init__(self) -> None:
+        if (self.minutes is None) == (self.epochs is None):
+            raise ValueError("give either minutes or epochs, not both and not neither")
+        _positive(self, "minutes" if self.epochs is None else "epochs", "batch_tokens", "learning_rate", "clip")
+        _positive(self, "validate_every", "checkpoint_every")
+        if self.warmup < 0:
+            raise ValueError(f"warmup={self.warmup} must not be negative")
+        _fraction(self, "smoothing")
+        _one_of(self, device=Device, precision=Precision)
+        object.__setattr__(self, "adam_betas", tuple(self.adam_betas))
+
+
+@dataclass(frozen=True)
+class DecodeConfig(_Config):
+    """How a translation is searched for.
+
+    Args:
+        beam_size: hypotheses kept at each step; 1 is greedy decoding.
+        max_len: most tokens produced, the end token counted.
+        length_penalty: a hypothesis' score is log p / length ** length_penalty.
+    """
+
+    beam_size: int = 5
+    max_len: int = 100
+    length_penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        _positive(self, "beam_size", "max_len")
+        if self.length_penalty < 0:
+            raise ValueError(f"length_penalty={self.length_penalty} must not be negative")

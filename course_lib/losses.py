@@ -1,0 +1,42 @@
+"""What training minimises."""
+
+from torch import Tensor
+
+
+def shift_right(ids: Tensor, bos_id: int) -> Tensor:
+    """What the decoder reads while it predicts ``ids``: each row moved right by one, ``bos_id`` in front.
+
+    Args:
+        ids: target ids [B, T].
+        bos_id: the id that begins a sequence.
+
+    Returns:
+        [B, T]: position t holds the token that came before position t's.
+    """
+    shifted = ids.roll(1, dims=1)
+    shifted[:, 0] = bos_id
+    return shifted
+
+
+def smoothed_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float, pad_id: int) -> Tensor:
+    """Cross-entropy against a target that keeps 1 - smoothing for the right token and spreads the rest evenly.
+
+    -(1 - ε) log p(target) - ε/V · Σ_v log p(v), averaged over the tokens that are not padding
+    (Szegedy et al. 2016, §7; Vaswani et al. 2017, §5.4).
+
+    Args:
+        logits: [B, T, V].
+        targets: ids [B, T].
+        smoothing: ε, from 0 to below 1.
+        pad_id: targets with this id do not count.
+
+    Returns:
+        A 0-dim tensor, in nats a token.
+    """
+    is_token = targets != pad_id  # [B, T]
+    logits, targets = logits[is_token], targets[is_token]  # [N, V], [N]
+    log_normaliser = logits.logsumexp(dim=-1)  # [N]
+    nll = log_normaliser - logits.gather(-1, targets[:, None]).squeeze(-1)  # [N]
+    if smoothing:
+        nll = (1 - smoothing) * nll + smoothing * (log_normaliser - logits.mean(dim=-1))
+    return nll.mean()

@@ -1,0 +1,97 @@
+"""Which implementation of each part a model is built from: the library's, or a learner's own."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import partial
+
+from torch import Tensor, nn
+
+from course_lib import attention, blocks, masks, positions
+from course_lib.attention import attention_weights, split_heads
+from course_lib.recording import AttentionTap
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of a Transformer; a field has the name of the exercise in which a learner writes that part.
+
+    Whatever is left out is the library's. A part is used inside the library's larger parts as long as those are the
+    library's too: your ``scaled_dot_product_attention`` runs inside the reference ``MultiHeadAttention``, and your
+    ``MultiHeadAttention`` inside the reference ``EncoderLayer``.
+    """
+
+    softmax: Callable = attention.softmax
+    causal_mask: Callable = masks.causal_mask
+    padding_mask: Callable = masks.padding_mask
+    scaled_dot_product_attention: Callable = attention.scaled_dot_product_attention
+    sinusoidal_encoding: Callable = positions.sinusoidal_encoding
+    LearnedPositions: Callable = positions.LearnedPositions
+    MultiHeadAttention: Callable = attention.MultiHeadAttention
+    LayerNorm: Callable = blocks.LayerNorm
+    FeedForward: Callable = blocks.FeedForward
+    EncoderLayer: Callable = blocks.EncoderLayer
+    DecoderLayer: Callable = blocks.DecoderLayer
+
+    def own(self) -> list[str]:
+        """The names of the parts that are not the library's."""
+        return [field.name for field in fields(self) if getattr(self, field.name) is not field.default]
+
+    def attend(self) -> Callable[..., Tensor] | None:
+        """One head's attention; None stands for PyTorch's fused operator, which computes what the library's does."""
+        own = self.own()
+        if "scaled_dot_product_attention" in own:
+            return self.scaled_dot_product_attention
+        return partial(self.scaled_dot_product_attention, softmax=self.softmax) if "softmax" in own else None
+
+    def attention(self, d_model: int, n_heads: int) -> nn.Module:
+        """An attention module whose weights can be recorded."""
+        return _observable(_build(self.MultiHeadAttention, d_model, n_heads, attend=self.attend()), n_heads)
+
+    def encoder_layer(self, d_model: int, n_heads: int, d_ff: int, norm: str, dropout: float) -> nn.Module:
+        return self._layer(self.EncoderLayer, d_model, n_heads, d_ff, norm, dropout)
+
+    def decoder_layer(self, d_model: int, n_heads: int, d_ff: int, norm: str, dropout: float) -> nn.Module:
+        return self._layer(self.DecoderLayer, d_model, n_heads, d_ff, norm, dropout)
+
+    def position_table(self, kind: str, max_len: int, d_model: int) -> nn.Module:
+        """The module that adds positions: fixed sinusoids or a learned table."""
+        if kind == "learned":
+            return self.LearnedPositions(max_len, d_model)
+        return positions.SinusoidalPositions(max_len, d_model, self.sinusoidal_encoding)
+
+    def _layer(self, part: Callable, d_model: int, n_heads: int, d_ff: int, norm: str, dropout: float) -> nn.Module:
+        layer = _build(
+            part, d_model, n_heads, d_ff, norm,
+            dropout=dropout, attention=self.attention, feed_forward=self.FeedForward, layer_norm=self.LayerNorm,
+        )  # fmt: skip
+        for name in ("attention", "self_attention", "cross_attention"):
+            if isinstance(getattr(layer, name, None), nn.Module):
+                _observable(getattr(layer, name), n_heads)
+        return layer
+
+
+REFERENCE = Parts()
+
+
+def _build(part: Callable, *sizes, **options):
+    """Make a part with its sizes, and with those options that it knows (a learner's part need not know any)."""
+    known = inspect.signature(part).parameters
+    return part(*sizes, **{name: value for name, value in options.items() if name in known})
+
+
+def _observable(module: nn.Module, n_heads: int) -> nn.Module:
+    """Give an attention module without a tap one, so that a learner's module can be looked into as well."""
+    if isinstance(vars(module).get("tap"), AttentionTap):
+        return module
+    module.tap = AttentionTap()
+
+    def record(module: nn.Module, arguments: tuple, options: dict, _output: Tensor) -> None:
+        if module.tap.is_open:
+            call = inspect.signature(module.forward).bind(*arguments, **options).arguments
+            q, k, mask = (*call.values(), None)[0], (*call.values(), None)[1], (*call.values(), None, None)[3]
+            query, key = split_heads(module.query(q), n_heads), split_heads(module.key(k), n_heads)
+            module.tap.record(attention_weights(query, key, mask))
+
+    module.register_forward_hook(record, with_kwargs=True)
+    return module

@@ -1,0 +1,113 @@
+"""The whole model: an encoder, a decoder, and one embedding table that they share with the output."""
+
+import math
+
+from torch import Tensor, nn
+
+from course_lib.config import ModelConfig
+from course_lib.parts import REFERENCE, Parts
+
+
+class Encoder(nn.Module):
+    """A stack of encoder layers and a final norm."""
+
+    def __init__(self, config: ModelConfig, parts: Parts = REFERENCE) -> None:
+        super().__init__()
+        sizes = (config.d_model, config.n_heads, config.d_ff, config.norm, config.dropout)
+        self.layers = nn.ModuleList(parts.encoder_layer(*sizes) for _ in range(config.n_layers))
+        self.norm = parts.LayerNorm(config.d_model)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """``x`` [B, Ts, D], ``mask`` True where query i may attend to key j -> memory [B, Ts, D]."""
+        for layer in self.layers:
+            x = layer(x, mask)
+        return self.norm(x)
+
+
+class Decoder(nn.Module):
+    """A stack of decoder layers and a final norm."""
+
+    def __init__(self, config: ModelConfig, parts: Parts = REFERENCE) -> None:
+        super().__init__()
+        sizes = (config.d_model, config.n_heads, config.d_ff, config.norm, config.dropout)
+        self.layers = nn.ModuleList(parts.decoder_layer(*sizes) for _ in range(config.n_layers))
+        self.norm = parts.LayerNorm(config.d_model)
+
+    def forward(
+        self, x: Tensor, memory: Tensor, self_mask: Tensor | None = None, memory_mask: Tensor | None = None
+    ) -> Tensor:
+        """``x`` [B, Tt, D] and ``memory`` [B, Ts, D] -> [B, Tt, D]; masks are True where one may attend."""
+        for layer in self.layers:
+            x = layer(x, memory, self_mask, memory_mask)
+        return self.norm(x)
+
+
+class Transformer(nn.Module):
+    """The encoder-decoder of Vaswani et al. 2017: ids in, logits out.
+
+    One embedding table serves source, target and output (§3.4), so both languages share a vocabulary.
+
+    Args:
+        config: the sizes.
+        parts: which implementation of each part to use; the library's if left out.
+    """
+
+    def __init__(self, config: ModelConfig, parts: Parts = REFERENCE) -> None:
+        super().__init__()
+        self.config = config
+        self.parts = parts
+        self.embedding = nn.Embedding(config.vocab_size, config.d_model, padding_idx=config.pad_id)
+        self.positions = parts.position_table(config.positions, config.max_len, config.d_model)
+        self.dropout = nn.Dropout(config.dropout)
+        self.encoder = Encoder(config, parts)
+        self.decoder = Decoder(config, parts)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for parameter in (*self.encoder.parameters(), *self.decoder.parameters()):
+            if parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)
+        # Rows of length about 1: times √D they match the positions, and as output weights they start near-uniform.
+        nn.init.normal_(self.embedding.weight, std=self.config.d_model**-0.5)
+        self.embedding.weight.data[self.config.pad_id] = 0.0
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Token vectors times √D, plus positions: ids [B, T] -> [B, T, D].
+
+        Raises:
+            ValueError: T is larger than ``config.max_len``.
+        """
+        return self.dropout(self.positions(self.embedding(ids) * math.sqrt(self.config.d_model)))
+
+    def encode(self, source: Tensor) -> Tensor:
+        """Read the source: ids [B, Ts] -> memory [B, Ts, D]."""
+        return self.encoder(self.embed(source), self.parts.padding_mask(source, self.config.pad_id))
+
+    def decode(self, target_in: Tensor, memory: Tensor, source: Tensor) -> Tensor:
+        """Predict each next target token: ids [B, Tt] and memory [B, Ts, D] -> logits [B, Tt, V].
+
+        ``source`` [B, Ts] tells which positions of the memory are padding. The target needs no padding mask: padding
+        stands at its end, where the causal mask hides it from every real token.
+        """
+        causal = self.parts.causal_mask(target_in.shape[1], target_in.shape[1]).to(target_in.device)
+        padding = self.parts.padding_mask(source, self.config.pad_id)
+        states = self.decoder(self.embed(target_in), memory, causal, padding)
+        return states @ self.embedding.weight.T  # [B, Tt, V]
+
+    def forward(self, source: Tensor, target_in: Tensor) -> Tensor:
+        """Teacher forcing: source ids [B, Ts], shifted target ids [B, Tt] -> logits [B, Tt, V]."""
+        return self.decode(target_in, self.encode(source), source)
+
+
+def count_parameters(d_model: int, n_heads: int, d_ff: int, n_layers: int, vocab_size: int) -> int:
+    """How many numbers a ``Transformer`` with sinusoidal positions learns.
+
+    ``n_layers`` in each stack, one tied embedding, biases everywhere but at the output, a final norm after each stack.
+    ``n_heads`` does not change the number: heads share the width out among themselves.
+    """
+    attention = 4 * (d_model * d_model + d_model)
+    feed_forward = d_model * d_ff + d_ff + d_ff * d_model + d_model
+    norm = 2 * d_model
+    encoder_layer = attention + feed_forward + 2 * norm
+    decoder_layer = 2 * attention + feed_forward + 3 * norm
+    return n_layers * (encoder_layer + decoder_layer) + 2 * norm + vocab_size * d_model
