@@ -171,7 +171,7 @@ class NotebookPage:
         return self.page.locator(".jp-Notebook .jp-Cell").nth(index)
 
     def problems(self) -> list[str]:
-        """Everything that must not be: script errors, console errors, outside requests, broken widgets, empty frames."""
+        """What must not be: script and console errors, outside requests, broken widgets, tracebacks, empty frames."""
         found = [f"script error: {text}" for text in self.script_errors]
         found += [f"console error: {text}" for text in self.console_errors]
         found += [f"outside request: {address}" for address in self.outside]
@@ -185,7 +185,7 @@ class NotebookPage:
         return found
 
     def drag_slider(self, slider: Locator, to: float = 0.6) -> None:
-        """Drag a slider with the mouse to the given fraction of its track: an ipywidgets slider or an input of type range."""
+        """Drag a slider (of ipywidgets, or an input of type range) with the mouse to a fraction of its track."""
         slider.scroll_into_view_if_needed()
         handle = slider.locator(".noUi-handle, .ui-slider-handle").first
         track = slider.locator(".noUi-target, .ui-slider").first if handle.count() else slider

@@ -1,0 +1,47 @@
+"""The `course` command: `course --help` lists what it does; every command has its module in `course_lib/commands/`."""
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from course_lib.commands import doctor, lab
+from course_lib.errors import CourseError
+
+app = typer.Typer(
+    help="The Transformer Workshop: open the course, train and use its models, check exercises.",
+    epilog="Example: course lab",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command, module in [
+    (lab.lab, lab),
+    (doctor.doctor, doctor),
+]:
+    app.command(epilog=module.EXAMPLE)(command)
+
+UsageError = typer.BadParameter.__base__  # typer brings its own click since 0.26: this is its UsageError in every version
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `course` and return its exit status: 2 and one line for what the person can mend, 130 after Ctrl-C."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        result = app(arguments or ["--help"], prog_name="course", standalone_mode=False)
+        status = result if isinstance(result, int) else 0
+    except CourseError as error:
+        return _fail(str(error), 2)
+    except UsageError as error:
+        path = error.ctx.command_path if error.ctx else "course"
+        return _fail(f"{error.format_message().rstrip('.')} (see {path} --help)", 2)
+    except (typer.Abort, KeyboardInterrupt):
+        status = 130
+    except BrokenPipeError:  # whoever read the output has stopped: `course exercises | head`
+        sys.stdout = None
+        return 1
+    return _fail("stopped by Ctrl-C", 130) if status == 130 else status
+
+
+def _fail(message: str, status: int) -> int:
+    print("course:", " ".join(message.split()), file=sys.stderr)
+    return status
