@@ -11,7 +11,7 @@ _HOME = {  # view -> the module it lives in
     "attention_stages": "stages",
     "bertviz_view": "bertviz_bridge",
 }
-__all__ = sorted(_HOME)  # noqa: PLE0605
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name):

@@ -9,7 +9,8 @@ SEQUENTIAL = ("#ffffff", "#deebf7", "#c6dbef", "#9ecae1", "#6baed6", "#4292c6", 
 
 # Signed numbers from -limit (orange) over 0 (white) to +limit (purple): ColorBrewer "PuOr".
 SIGNED = (
-    "#7f3b08", "#b35806", "#e08214", "#fdb863", "#fee0b6", "#ffffff", "#d8daeb", "#b2abd2", "#8073ac", "#542788", "#2d004b",
+    "#7f3b08", "#b35806", "#e08214", "#fdb863", "#fee0b6",
+    "#ffffff", "#d8daeb", "#b2abd2", "#8073ac", "#542788", "#2d004b",
 )  # fmt: skip
 
 INK, MUTED, GRID, GROUND = "#1f2328", "#59636e", "#d1d9e0", "#ffffff"  # text, less important text, thin lines, card
@@ -17,7 +18,7 @@ ACCENT = "#d55e00"  # the current cell, what the reader looks at
 
 
 def colormap(colors=SEQUENTIAL, name="workshop"):
-    """Returns a matplotlib colour map that runs through `colors`: `imshow(weights, cmap=colormap(), vmin=0, vmax=1)`."""
+    """Returns a matplotlib colour map through `colors`: `imshow(weights, cmap=colormap(), vmin=0, vmax=1)`."""
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list(name, colors)
