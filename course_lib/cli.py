@@ -20,7 +20,7 @@ for command, module in [
 ]:
     app.command(epilog=module.EXAMPLE)(command)
 
-UsageError = typer.BadParameter.__base__  # typer brings its own click since 0.26: this is its UsageError in every version
+UsageError = typer.BadParameter.__base__  # newer typers bring their own click; this is the UsageError of each
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

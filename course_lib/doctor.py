@@ -55,8 +55,6 @@ def constraints() -> dict[str, str]:
 
 def _python() -> Finding:
     found = f"{sys.version.split()[0]} at {sys.executable}"
-    if sys.version_info < (3, 11):
-        return Finding("Python", "broken", found, "Install Python 3.11 or newer.")
     if sys.version_info >= (3, 14):
         return Finding("Python", "warning", found, "The course is tested on Python 3.11 to 3.13.")
     return Finding("Python", "ok", found)
@@ -138,5 +136,8 @@ def _home() -> Iterator[Finding]:
     else:
         yield Finding("Your folder", "ok", str(home))
     free = shutil.disk_usage(there).free / 2**30
-    advice = "" if free >= FREE_GIB else f"Corpora and trained models want {FREE_GIB} GiB; make room, or set COURSE_HOME."
-    yield Finding("Free disk", "warning" if advice else "ok", f"{free:.1f} GiB", advice)
+    if free >= FREE_GIB:
+        yield Finding("Free disk", "ok", f"{free:.1f} GiB")
+    else:
+        advice = f"Corpora and trained models want {FREE_GIB} GiB: make room, or set COURSE_HOME to another disk."
+        yield Finding("Free disk", "warning", f"{free:.1f} GiB", advice)
