@@ -2,8 +2,8 @@
 
 A chapter comes from `notebooks/source/NN_slug.py` (jupytext, py:percent). A cell there may carry an id and what it is
 about, `# %% id="mask-demo" concepts=["C15"] errata=["E113"]`; two kinds of cell are replaced by what the exercise bank
-says: `# %% exercise="softmax"` and `# %% quiz="03"`. A problem sheet comes from the bank alone. Every notebook begins with
-the same set-up cell. Nothing is executed, and the same sources give the same bytes.
+says: `# %% exercise="softmax"` and `# %% quiz="03"`. A problem sheet comes from the bank alone. Every notebook begins
+with the same set-up cell. Nothing is executed, and the same sources give the same bytes.
 """
 
 import hashlib
@@ -58,7 +58,7 @@ def chapter(source: Path) -> NotebookNode:
 
 
 def finish(cells: list[NotebookNode]) -> NotebookNode:
-    """A notebook of these cells behind the set-up cell, without outputs; a cell without an id gets one from its content."""
+    """A notebook of these cells behind the set-up cell, without outputs; ids that are missing come from the content."""
     cells, used = [setup_cell(), *cells], set()
     for cell in cells:
         if cell.id in used:
