@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from course_lib.commands import doctor, lab
+from course_lib.commands import doctor, evaluate, lab, train, translate
 from course_lib.errors import CourseError
 
 app = typer.Typer(
@@ -17,6 +17,9 @@ app = typer.Typer(
 for command, module in [
     (lab.lab, lab),
     (doctor.doctor, doctor),
+    (train.train, train),
+    (translate.translate, translate),
+    (evaluate.evaluate, evaluate),
 ]:
     app.command(epilog=module.EXAMPLE)(command)
 

@@ -147,3 +147,45 @@ class DecodeConfig(_Config):
         _positive(self, "beam_size", "max_len")
         if self.length_penalty < 0:
             raise ValueError(f"length_penalty={self.length_penalty} must not be negative")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A model's sizes together with the recipe that trains it well.
+
+    ``vocab_size`` is asked of byte-pair encoding; a corpus of whole words has the vocabulary that it has.
+    """
+
+    description: str
+    vocab_size: int
+    model: dict[str, int | float]
+    training: dict[str, int | float]
+
+    def model_config(self, vocab_size: int, pad_id: int) -> ModelConfig:
+        return ModelConfig(vocab_size=vocab_size, pad_id=pad_id, **self.model)
+
+    def train_config(self, **options) -> TrainConfig:
+        """The recipe, with ``options`` (minutes, seed, device …) on top."""
+        return TrainConfig(**{**self.training, **options})
+
+
+PRESETS = {
+    "tiny": Preset(
+        "2+2 layers of width 128: the grammar corpus in two minutes on two cores",
+        vocab_size=2000,
+        model=dict(d_model=128, n_heads=4, d_ff=256, n_layers=2, dropout=0.05),
+        training=dict(batch_tokens=1500, learning_rate=3e-3, warmup=200),
+    ),
+    "small": Preset(
+        "3+3 layers of width 256: Multi30k in ten minutes on two cores",
+        vocab_size=4000,
+        model=dict(d_model=256, n_heads=4, d_ff=512, n_layers=3, dropout=0.1),
+        training=dict(batch_tokens=1000, learning_rate=1.5e-3, warmup=300),
+    ),
+    "base": Preset(
+        "6+6 layers of width 512, the base model of the paper: wants a GPU",
+        vocab_size=8000,
+        model=dict(d_model=512, n_heads=8, d_ff=2048, n_layers=6, dropout=0.1),
+        training=dict(batch_tokens=4000, learning_rate=7e-4, warmup=4000),
+    ),
+}

@@ -83,15 +83,18 @@ class Transformer(nn.Module):
         """Read the source: ids [B, Ts] -> memory [B, Ts, D]."""
         return self.encoder(self.embed(source), self.parts.padding_mask(source, self.config.pad_id))
 
-    def decode(self, target_in: Tensor, memory: Tensor, source: Tensor) -> Tensor:
+    def decode(self, target_in: Tensor, memory: Tensor, source: Tensor, last_only: bool = False) -> Tensor:
         """Predict each next target token: ids [B, Tt] and memory [B, Ts, D] -> logits [B, Tt, V].
 
         ``source`` [B, Ts] tells which positions of the memory are padding. The target needs no padding mask: padding
-        stands at its end, where the causal mask hides it from every real token.
+        stands at its end, where the causal mask hides it from every real token. ``last_only`` gives the logits after
+        the last token alone, [B, 1, V]: all that a search needs.
         """
         causal = self.parts.causal_mask(target_in.shape[1], target_in.shape[1]).to(target_in.device)
         padding = self.parts.padding_mask(source, self.config.pad_id)
         states = self.decoder(self.embed(target_in), memory, causal, padding)
+        if last_only:
+            states = states[:, -1:]
         return states @ self.embedding.weight.T  # [B, Tt, V]
 
     def forward(self, source: Tensor, target_in: Tensor) -> Tensor:

@@ -1,0 +1,101 @@
+"""`course train`: train a translation model, watch it, stop it, go on."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from course_lib.commands import DATA_DIR, DIRECTION, one_of
+from course_lib.errors import CourseError
+
+EXAMPLE = "Example: course train --corpus multi30k --direction de-en --preset small --minutes 10 --out runs/m30k"
+
+
+def train(
+    out: Annotated[Path, typer.Option(help="Folder for the model; made if it does not exist.")],
+    corpus: Annotated[str, typer.Option(help="grammar, multi30k, tatoeba, or the path of a .tsv file.")] = "grammar",
+    direction: DIRECTION = None,
+    preset: Annotated[str, typer.Option(help="Sizes and recipe: tiny, small or base.")] = "tiny",
+    minutes: Annotated[float | None, typer.Option(help="Train so long; the learning rate plans for it.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Train so many passes over the data instead.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Of the weights, the dropout and the order of the data.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")] = False,
+    data_dir: DATA_DIR = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures of result.json at the end.")] = False,
+) -> int:
+    """Train a Transformer to translate, in minutes; Ctrl-C stops and keeps what was learned."""
+    from course_lib.config import PRESETS
+    from course_lib.corpora import load_corpus
+    from course_lib.training import train as run
+
+    chosen = PRESETS[one_of("--preset", preset, PRESETS)]
+    if minutes is None and epochs is None:
+        minutes = 2.0
+    try:
+        config = chosen.train_config(minutes=minutes, epochs=epochs, device=device, precision=precision, seed=seed)
+    except ValueError as error:
+        raise CourseError(str(error)) from None
+    data = load_corpus(corpus, direction, data_dir)
+
+    with TrainingProgress(quiet=as_json) as progress:
+        result = run(data, chosen, config, out, callbacks=[progress], resume=resume)
+    if result.get("interrupted"):
+        typer.echo(f"course: stopped at step {result['steps']}; to go on: the same command with --resume", err=True)
+        return 130
+    if as_json:
+        typer.echo(json.dumps(result, ensure_ascii=False, indent=2))
+    else:
+        bleu = result["bleu"]
+        typer.echo(f"{result['steps']} steps in {result['seconds']:.0f} s: validation loss {result['val_loss']:.3f}, "
+                   f"BLEU {bleu['score']:.1f} ({bleu['lowercase_score']:.1f} in lower case) on val, greedy")  # fmt: skip
+        typer.echo(f'the model is in {out}: course translate --model {out} "…"')
+    return 0
+
+
+class TrainingProgress:
+    """A progress bar with live figures, and sample translations above it: a callback of ``train``."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        self.console = Console(stderr=True, quiet=quiet)
+        self.bar = Progress(
+            TextColumn("{task.percentage:>3.0f}%"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+            TextColumn("{task.description}"), console=self.console, refresh_per_second=2,
+        )  # fmt: skip
+        self.goal: dict = {}
+        self.val_loss = ""
+
+    def __enter__(self) -> "TrainingProgress":
+        self.bar.start()
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.bar.stop()
+
+    def __call__(self, event: str, record: dict) -> None:
+        if event == "start":
+            self.goal = record
+            self.task = self.bar.add_task("starting", total=1.0)
+            self.console.print(
+                f"{record['parameters']:,} parameters, {record['pairs']:,} pairs ({record['dropped']} too long), "
+                f"{record['device']}, {record['precision']}"
+            )
+        elif event == "step":
+            total = self.goal["total_steps"]
+            done = record["step"] / total if total else record["seconds"] / (60 * self.goal["minutes"])
+            text = f"step {record['step']} epoch {record['epoch'] + 1} loss {record['loss']:.3f}{self.val_loss} "
+            text += f"lr {record['lr']:.2e} {record['tokens_per_second']:,.0f} tokens/s"
+            self.bar.update(self.task, completed=min(1.0, done), description=text)
+        elif event == "validation":
+            self.val_loss = f" val {record['val_loss']:.3f}"
+        elif event == "samples":
+            for sample in record["samples"]:
+                self.console.print(f"  {sample['source']}\n    → {sample['hypothesis']}\n    = {sample['reference']}",
+                                   style="dim", markup=False, highlight=False)  # fmt: skip
+        elif event == "end" and not record.get("interrupted"):
+            self.bar.update(self.task, completed=1.0)
