@@ -10,7 +10,9 @@ KINDS = {"encoder": "encoder self", "decoder": "decoder self", "cross": "cross"}
 MAX_TOKENS = 100  # more cells than a screen can show apart
 
 
-def attention_heatmap(maps, source_tokens, target_tokens=None, *, kind=None, layer=None, head=0, gold=(), remember=None):
+def attention_heatmap(
+    maps, source_tokens, target_tokens=None, *, kind=None, layer=None, head=0, gold=(), remember=None
+):
     """Shows attention weights as a map to look around in with the mouse or the arrow keys.
 
     A row is a query (who asks), a column is a key (who is asked), a cell is the weight, from 0 (white) to 1.
@@ -37,11 +39,8 @@ def attention_heatmap(maps, source_tokens, target_tokens=None, *, kind=None, lay
         rows, cols = tokens_of(group, source_tokens, target_tokens)
         for name, weights in layers.items():
             check_weights(name, weights, rows, cols)
-        kinds.append({
-            "id": group, "name": KINDS[group] if len(groups) > 1 else f"{KINDS[group]}-attention".replace("encoder ", ""),
-            "rows": rows, "cols": cols, "writes": group != "encoder",
-            "layers": [rounded(weights) for weights in layers.values()],
-        })  # fmt: skip
+        kinds.append({"id": group, "name": KINDS[group], "rows": rows, "cols": cols, "writes": group != "encoder",
+                      "layers": [rounded(weights) for weights in layers.values()]})  # fmt: skip
     kind = kind or ("cross" if "cross" in groups else next(iter(groups)))
     if kind not in groups:
         raise ValueError(f"kind={kind!r} is not among the recorded kinds: {', '.join(groups)}")
@@ -54,18 +53,16 @@ def attention_heatmap(maps, source_tokens, target_tokens=None, *, kind=None, lay
     gold = sorted([t, s] for s, t in gold)
     for t, s in gold:
         if not (0 <= s < sizes[0] and 0 <= t < sizes[1]):
-            raise ValueError(f"gold pair (source {s}, target {t}) lies outside {sizes[0]} source and {sizes[1]} target tokens")
-    data = {"kinds": kinds, "start": {"kind": kinds.index(shown), "layer": layer, "head": head}, "gold": gold,
-            "remember": remember}  # fmt: skip
-    alt = (
-        f"Attention maps ({', '.join(f'{KINDS[k]}: {len(v)} layers' for k, v in groups.items())}) of the sentence "
-        f"“{' '.join(source_tokens)}”" + (f" and its translation “{' '.join(target_tokens)}”." if target_tokens else ".")
-    )
+            raise ValueError(f"gold pair (source {s}, target {t}) lies outside {sizes[0]} and {sizes[1]} tokens")
+    start = {"kind": kinds.index(shown), "layer": layer, "head": head}
+    data = {"kinds": kinds, "start": start, "gold": gold, "remember": remember}
+    alt = f"Attention maps ({', '.join(KINDS[group] for group in groups)}) of “{' '.join(source_tokens)}”"
+    alt += f" and its translation “{' '.join(target_tokens)}”." if target_tokens else "."
     return page("attention", data, alt=alt, height=330 + 30 * min(len(shown["rows"]), 30))
 
 
 def by_kind(maps, *, cross=False):
-    """Sorts recorded maps into {"encoder" | "decoder" | "cross": {module name: weights [H, Tq, Tk]}}, layers in order."""
+    """Sorts recorded maps into {"encoder", "decoder", "cross": {module name: weights [H, Tq, Tk]}}, layers in order."""
     if isinstance(maps, torch.Tensor):
         maps = {"cross_attention" if cross else "attention": maps}
     if not maps:
@@ -103,11 +100,9 @@ def check_weights(name, weights, rows, cols):
     """Raises ValueError unless `weights` [H, Tq, Tk] fit the tokens, few enough, and lie between 0 and 1."""
     _, t_q, t_k = weights.shape
     if (t_q, t_k) != (len(rows), len(cols)):
-        raise ValueError(
-            f"{name} is a map of {t_q} queries and {t_k} keys, but there are {len(rows)} and {len(cols)} tokens for them"
-        )
+        raise ValueError(f"{name} has {t_q} queries and {t_k} keys, but the tokens are {len(rows)} and {len(cols)}")
     if max(t_q, t_k) > MAX_TOKENS:
-        raise ValueError(f"{name} has {max(t_q, t_k)} tokens; the view shows at most {MAX_TOKENS}: take a shorter sentence")
+        raise ValueError(f"{name} has {max(t_q, t_k)} tokens; the view shows up to {MAX_TOKENS}: shorten the sentence")
     low, high = weights.min().item(), weights.max().item()
     if not -1e-4 <= low <= high <= 1 + 1e-4:  # also false for NaN
         raise ValueError(f"{name} holds numbers from {low:.4g} to {high:.4g}; weights, after the softmax, lie in 0…1")

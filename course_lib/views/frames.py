@@ -46,7 +46,7 @@ class HtmlView:
 
 
 def embed(data):
-    """Returns `data` as JSON that may stand inside a script element, whatever its strings hold (`</script>`, `<!--`)."""
+    """Returns `data` as JSON that may stand inside a script element, whatever its strings hold (`</script>`)."""
     return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 

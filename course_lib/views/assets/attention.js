@@ -55,10 +55,10 @@ function paint(canvas, w, wide, high, detailed) {
 }
 
 // A large map with its labels; returns what a change of the current cell has to touch.
-function drawMap(place, room) {
+function drawMap(place, room, brief) {
   const { rows, cols } = kind(), w = weights(place);
   const widest = (tokens) => Math.max(...tokens.map((t) => measure(short(t), `bold ${FONT}`)));
-  const left = Math.max(widest(rows) + 16, 144), tall = widest(cols), top = Math.max(tall * Math.sin(TURN) + 16, 44);
+  const left = Math.max(widest(rows) + 16, brief ? 70 : 144), tall = widest(cols), top = Math.max(tall * Math.sin(TURN) + 16, 44);
   const overhang = tall * Math.cos(TURN) + 4;
   const wide = clamp(Math.floor((room - left - overhang) / cols.length), 13, 44), high = Math.min(wide, 27);
   const field = make("div", { class: "field" }), canvas = make("canvas", {
@@ -72,11 +72,12 @@ function drawMap(place, room) {
   const at = (element, x, y) => { element.style.left = `${x}px`; element.style.top = `${y}px`; return element; };
   const rowLabels = rows.map((t, i) => {
     const label = at(make("span", { class: "row" }, short(t)), 0, top + (i + 0.5) * high - 6);
-    label.style.width = `${left - 8}px`;
+    label.style.left = "auto"; label.style.right = `${cols.length * wide + overhang + 8}px`;
     return label;
   });
   const colLabels = cols.map((t, j) => at(make("span", { class: "col" }, short(t)), left + (j + 0.5) * wide, top - 14));
-  const axis = at(make("span", { class: "axis" }, "who is asked: key j →", make("br"), "who asks: query i ↓"), 0, top - 36);
+  const axis = at(make("span", { class: "axis" }, brief ? "key j →" : "who is asked: key j →", make("br"),
+    brief ? "query i ↓" : "who asks: query i ↓"), 0, top - 36);
   axis.style.width = `${left - 8}px`;
   const across = make("div", { class: "band across" }), down = make("div", { class: "band down" }), cell = make("div", { class: "cell" });
   across.style.width = `${cols.length * wide}px`; across.style.height = `${high}px`; down.style.width = `${wide}px`;
@@ -136,7 +137,7 @@ function draw() {
   const shown = state.pinned ? [state, state.pinned] : [state], beside = !state.pinned && width > 960;
   body.classList.toggle("beside", beside);  // with one map on a wide page, the reading stands beside it
   const room = (width - (beside ? 400 : 0) - 16 * (shown.length - 1)) / shown.length;
-  drawn = shown.map((place) => drawMap(place, room));
+  drawn = shown.map((place) => drawMap(place, room, shown.length > 1));
   const chips = (tokens, go) => tokens.map((t, i) => make("span", { onclick: () => go(i) }, t, make("small")));
   rowChips = chips(rows, (i) => point(i, strongest(weights()[i])));
   colChips = chips(cols, (j) => point(state.row, j));
