@@ -90,7 +90,7 @@ class Picture:
     Attributes: `figure`, the matplotlib figure; `image`, the `ipywidgets.Image`; `widget`, the image with its text.
     """
 
-    SCALE = 2
+    SCALE = 1.5
 
     def __init__(self, width=420, height=260, alt=""):
         with matplotlib.style.context(["default", _style()]):
@@ -102,7 +102,7 @@ class Picture:
         self.widget = widgets.VBox(
             [self.image, self.caption], layout=widgets.Layout(max_width="100%", margin="0 12px 8px 0", overflow="visible")
         )
-        self._live, self._background = [], None
+        self._live, self._background, self._layout, self._sent = [], None, None, None
         self.alt = alt
 
     @property
@@ -131,16 +131,24 @@ class Picture:
         self._live += artists
         return artists[0] if len(artists) == 1 else artists
 
-    def show(self, alt=None, full=False):
+    def show(self, alt=None, layout=None):
         """Draws and sends the picture.
 
-        full: also draw what is not live again: needed when axis limits, ticks, labels or titles have changed.
+        alt: the new text alternative, where the numbers in it have changed.
+        layout: whatever decides over axis limits, ticks and titles: when it differs from the last call's, what is not
+            live is drawn again, too.
         """
         if alt is not None:
             self.alt = alt
-        self._draw(full)
+        self._draw(full=layout != self._layout)
+        self._layout = layout
+        pixels = self.figure.canvas.buffer_rgba().tobytes()
+        if pixels == self._sent:
+            return
+        self._sent = pixels
+        size = self.figure.canvas.get_width_height()
         buffer = io.BytesIO()
-        self._pixels().save(buffer, "png", compress_level=1)
+        Image.frombuffer("RGBA", size, pixels, "raw", "RGBA", 0, 1).convert("RGB").save(buffer, "png", compress_level=1)
         self.image.value = buffer.getvalue()
 
     def _draw(self, full=False):
@@ -154,11 +162,6 @@ class Picture:
         renderer = canvas.get_renderer()
         for artist in self._live:
             artist.draw(renderer)
-
-    def _pixels(self):
-        canvas = self.figure.canvas
-        size = canvas.get_width_height()
-        return Image.frombuffer("RGBA", size, canvas.buffer_rgba(), "raw", "RGBA", 0, 1).convert("RGB")
 
 
 # ---- controls that redraw -------------------------------------------------------------------------------------------

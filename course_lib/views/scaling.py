@@ -75,14 +75,14 @@ def scaling_explorer(predict=True):
         controls[name].layout.width = "270px"
     pictures = [Picture(400, 250) for _ in range(5)]
     raw, scaled, bars, spread, gradient = pictures
-    draw_raw = _histogram(raw, RAW_LIMIT, "The dot products q·k", "q·k")
-    draw_scaled = _histogram(scaled, SCALED_LIMIT, "The scores that enter the softmax", "q·k / divisor")
+    draw_raw = _histogram(raw, RAW_LIMIT, 110, "The dot products q·k", "q·k (line: normal curve with variance d_k)")
+    draw_scaled = _histogram(scaled, SCALED_LIMIT, 64, "The scores that enter the softmax", "q·k / divisor")
     draw_bars = _bars(bars)
     draw_spread = _against_size(
         spread, "Entropy of the weights, mean of 256 queries", "bits", [_curves(1.0)[0]], [_curves(ROOT)[0]], (-0.15, 4.4)
     )
     draw_gradient = _against_size(
-        gradient, "What the softmax passes back: ‖∂weights/∂scores‖", "median, and middle half", _curves(1.0)[1],
+        gradient, "Gradient through the softmax, median query", "‖∂weights / ∂scores‖", _curves(1.0)[1],
         _curves(ROOT)[1], (1e-9, 3), log=True,
     )  # fmt: skip
     message, numbers = text(), {}
@@ -117,7 +117,8 @@ def scaling_explorer(predict=True):
         draw_spread([mean_entropy] if own else None, place, numbers["mean_entropy"])
         spread.show(f"At d_k = {d_k}: {numbers['mean_entropy']:.2f} of {BITS:.0f} bits, divided by {_short(divisor)}.")
         draw_gradient(gradients if own else None, place, numbers["gradient"])
-        gradient.show(f"At d_k = {d_k}: median gradient {numbers['gradient']:.2g}, divided by {_short(divisor)}.")
+        gradient.show(f"At d_k = {d_k}: median gradient {numbers['gradient']:.2g}, divided by {_short(divisor)}. "
+            "Shaded: the middle half of the queries.")
         say(message, _message(d_k, scale, divisor, numbers))
 
     view = View(
@@ -162,22 +163,18 @@ def _short(value):
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}" if value >= 0.01 else f"{value:.1e}"
 
 
-def _histogram(picture, limit, title, label):
+def _histogram(picture, limit, n_bins, title, label):
     """Prepares a histogram over [-limit, limit]; returns a function that moves it to other values."""
-    edges = np.linspace(-limit, limit, 111)
+    edges = np.linspace(-limit, limit, n_bins + 1)
     grid = np.linspace(-limit, limit, 1101)
     with picture.drawing() as figure:
         axes = figure.add_axes([0.05, 0.2, 0.9, 0.66])
         axes.set(title=title, xlabel=label, xlim=(-limit, limit), ylim=(0, 1.3), yticks=[])
         axes.spines["left"].set_visible(False)
-        steps = axes.stairs(np.zeros(110), edges, fill=True, color=BLUE, alpha=0.35)
+        steps = axes.stairs(np.zeros(n_bins), edges, fill=True, color=BLUE, alpha=0.35)
         (curve,) = axes.plot(grid, 0 * grid, color=INK, linewidth=1.2)
         (width,) = axes.plot([], [], color=ORANGE, linewidth=2.5, solid_capstyle="butt")
         note = axes.text(0, 1.13, "", color=ORANGE, ha="center", va="bottom", fontsize=9.5)
-        axes.text(
-            0.99, 0.98, "blue: measured\nblack: normal curve", transform=axes.transAxes, ha="right", va="top", fontsize=8,
-            color=MUTED,
-        )  # fmt: skip
         picture.live(steps, curve, width, note)
 
     def draw(values, variance):
@@ -199,8 +196,6 @@ def _bars(picture):
         axes = figure.add_axes([0.1, 0.2, 0.88, 0.66])
         axes.set(title="Weights of one query", xlabel="key", xlim=(0.3, N_KEYS + 0.7), ylim=(0, 1.12), xticks=range(1, N_KEYS + 1))
         axes.tick_params(axis="x", length=0, labelsize=8)
-        axes.grid(axis="y")
-        axes.axhline(1 / N_KEYS, color=MUTED, linewidth=1, linestyle="--")
         keys = np.arange(1, N_KEYS + 1)
         bars = axes.bar(keys, 0 * keys, color=BLUE, width=0.75)
         labels = [axes.text(key, 0, "", ha="center", va="bottom", fontsize=7.5) for key in keys]
@@ -218,11 +213,12 @@ def _bars(picture):
 def _against_size(picture, title, label, unscaled, rooted, limits, log=False):
     """Prepares curves against d_k (one line each, or lower quartile, median, upper quartile); returns the mover."""
     with picture.drawing() as figure:
-        axes = figure.add_axes([0.15, 0.2, 0.82, 0.66])
+        axes = figure.add_axes([0.165, 0.2, 0.805, 0.66])
         axes.set_xscale("log", base=2)
         axes.set(title=title, xlabel="d_k", ylabel=label, xlim=(3.5, 1180), ylim=limits)
         axes.set_xticks(SIZES, [str(size) for size in SIZES])
         axes.minorticks_off()
+        axes.tick_params(axis="x", labelsize=8.5)
         axes.grid(color=GRID)
         if log:
             axes.set_yscale("log")
@@ -236,7 +232,7 @@ def _against_size(picture, title, label, unscaled, rooted, limits, log=False):
         (own,) = axes.plot([], [], color=INK, linewidth=1.4, linestyle=":")
         (place,) = axes.plot([], [], color=INK, marker="o", markersize=10, fillstyle="none", markeredgewidth=1.8)
         value = axes.text(0, 0, "", ha="left", va="bottom", fontsize=9.5, fontweight="bold")
-        axes.legend(loc="lower left")
+        axes.legend(loc="lower left" if log else "center right")
         picture.live(own, place, value)
 
     def draw(own_curves, index, number):
