@@ -103,12 +103,14 @@ def bucketed_batches(
     """Every example once, in batches of like lengths: neither side of a batch has more than `max_tokens` places.
 
     Places are counted with the padding: rows times the longest row. The examples are shuffled, sorted by length within
-    large pools, cut, and the batches shuffled; `seed` and `epoch` decide it all. Without `shuffle` the batches come in
-    order of length. With several processes each gets its own share (`rank` of `world_size`), as many as the others.
+    large pools, cut, and the batches shuffled; half of them, chosen anew each time, are sorted as if their target were
+    one longer, so that not always the same sentences meet. `seed` and `epoch` decide it all. Without `shuffle` the
+    batches come in order of length. With several processes each gets its own share (`rank` of `world_size`), as many
+    batches as the others.
 
     Raises ValueError for an example that is longer than `max_tokens`, and for fewer examples than processes.
     """
-    if len(examples) < world_size:
+    if 0 < len(examples) < world_size:
         raise ValueError(f"{len(examples)} examples cannot be shared among world_size={world_size} processes")
     source = np.array([len(example.source_ids) for example in examples], dtype=np.int64)
     target = np.array([len(example.target_ids) for example in examples], dtype=np.int64) + 1  # with bos, or eos
@@ -117,22 +119,23 @@ def bucketed_batches(
         raise ValueError(f"example {longest.argmax()} has {longest.max()} tokens: more than max_tokens={max_tokens}")
 
     random = np.random.default_rng([seed, epoch])
-    order = random.permutation(len(examples)) if shuffle else np.arange(len(examples))
+    order, sort_length = np.arange(len(examples)), target
+    if shuffle:
+        order, sort_length = random.permutation(order), target + random.integers(0, 2, len(target))
     pool_size = POOL if shuffle else max(1, len(examples))
     rows = []
     for start in range(0, len(order), pool_size):
         pool = order[start : start + pool_size]
         # Sources go up and down in turn, so that a batch with targets of two lengths still has like sources.
-        zigzag = np.where(target[pool] % 2, source[pool], -source[pool])
-        pool = pool[np.lexsort((zigzag, target[pool]))]
-        rows += _cut(pool, source, target, max_tokens)
+        zigzag = np.where(sort_length[pool] % 2, source[pool], -source[pool])
+        rows += _cut(pool[np.lexsort((zigzag, sort_length[pool]))], source, target, max_tokens)
     _make_divisible(rows, world_size)
     if shuffle:
         rows = [rows[i] for i in random.permutation(len(rows))]
     return BucketedBatches(examples, rows[rank::world_size], pad_id, bos_id, eos_id)
 
 
-POOL = 8192  # examples sorted together
+POOL = 32_768  # examples sorted together
 
 
 def _cut(order: np.ndarray, source: np.ndarray, target: np.ndarray, max_tokens: int) -> list[np.ndarray]:

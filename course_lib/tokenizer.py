@@ -7,6 +7,7 @@ the course trains with: the same algorithm from Hugging Face `tokenizers`, or pl
 import itertools
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -141,7 +142,10 @@ class Tokenizer:
         return "words" if isinstance(self._inner.model, models.WordLevel) else "bpe"
 
     def normalise(self, text: str) -> str:
-        """The text as the tokenizer sees it: NFC, single spaces; in lower case if its tokens are words."""
+        """The text as the tokenizer sees it, and `decode` gives it back: NFC, single spaces, no control characters.
+
+        A tokenizer of words also puts it in lower case.
+        """
         return self._inner.normalizer.normalize_str(text)
 
     def encode(self, text: str) -> list[int]:
@@ -169,18 +173,19 @@ class Tokenizer:
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Where each token of `encode` stands in `text`: (start, end) in characters, end excluded, spaces left out."""
-        return self._inner.encode(text).offsets
+        spans = self._inner.encode(text).offsets
+        return [(end - len(text[start:end].lstrip()), end) for start, end in spans]
 
     def unknown_words(self, text: str) -> list[str]:
-        """The words of `text`, in order and each once, that hold something the vocabulary does not know."""
-        unknown = {}
+        """The words of `text`, in order and each once, that hold something the vocabulary does not know.
+
+        Chinese, written without spaces, gives the single unknown characters, unless the tokens are words.
+        """
         encoding = self._inner.encode(text)
-        for id, (start, _) in zip(encoding.ids, encoding.offsets):
-            if id == self.unk_id:
-                before, after = text[:start].split(), text[start:].split()
-                inside = start > 0 and not text[start - 1].isspace()
-                unknown[(before[-1] if inside else "") + after[0]] = None
-        return list(unknown)
+        unknown = {start for id, (start, _) in zip(encoding.ids, encoding.offsets) if id == self.unk_id}
+        word = r"\S+" if self.kind == "words" else r"[^\W\u4e00-\u9fff]+|\S"
+        found = (match for match in re.finditer(word, text) if unknown.intersection(range(*match.span())))
+        return list(dict.fromkeys(match.group() for match in found))
 
     def save(self, path: str | Path) -> None:
         """Write everything to one JSON file, which Hugging Face `tokenizers` can read too."""
@@ -204,10 +209,11 @@ class Tokenizer:
         except Exception as error:  # the Rust side raises bare Exception
             raise CourseError(f"{path} is JSON but not a tokenizer: {error}") from error
         specials = tuple(inner.id_to_token(i) for i in range(len(SPECIALS)))
-        if specials != SPECIALS or not isinstance(inner.model, models.BPE | models.WordLevel):
+        known = isinstance(inner.model, models.BPE | models.WordLevel) and inner.normalizer is not None
+        if specials != SPECIALS or not known:
             raise CourseError(f"the tokenizer {path} was not made by this course: its first tokens are {specials}")
         return cls(inner)
 
 
 def _one_space() -> list[normalizers.Normalizer]:
-    return [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
+    return [normalizers.Replace(Regex(r"[\s\p{Cc}]+"), " "), normalizers.Strip()]

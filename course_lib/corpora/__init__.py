@@ -12,6 +12,7 @@ Where neither is given they are downloaded once, into COURSE_HOME/data or ~/.tra
 import difflib
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from course_lib.corpora import downloads
@@ -112,11 +113,12 @@ def _load_multi30k(direction: str, data_dir: str | Path | None) -> Corpus:
     def sentences(stem: str, language: str) -> list[str]:
         name = f"{stem}.{language}.gz"
         sha256 = MULTI30K_SHA256[name]
+        check = partial(downloads.check_sha256, expected=sha256)
         if folder:
             path = downloads.local_file(folder, "multi30k", [name])
-            downloads.check_sha256(path, sha256)
+            check(path)
         else:
-            path = downloads.download("multi30k", name, [url + name for url in MULTI30K_URLS], sha256)
+            path = downloads.download("multi30k", name, [url + name for url in MULTI30K_URLS], check, sha256)
         return [line.strip() for line in read_lines(path)]
 
     source, target = direction.split("-")
@@ -141,7 +143,7 @@ def _load_tatoeba(direction: str, data_dir: str | Path | None) -> Corpus:
     if folder:
         path = downloads.local_file(folder, "tatoeba", TATOEBA_FILES)
     else:
-        path = downloads.download("tatoeba", "cmn-eng.zip", TATOEBA_URLS, validate=_check_tatoeba)
+        path = downloads.download("tatoeba", "cmn-eng.zip", TATOEBA_URLS, _check_tatoeba)
     splits = split_pairs(_read_tatoeba(path), "tatoeba")
     if direction == "zh-en":
         splits = {split: [_swapped(pair) for pair in pairs] for split, pairs in splits.items()}

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from course_lib.errors import CourseError
 
 TIMEOUT = (5, 20)  # seconds to connect, and between two pieces of a download
+AGENT = "Mozilla/5.0 (transformer-workshop)"  # some hosts turn away a client without a browser name
 
 
 def local_folder(data_dir: str | Path | None) -> Path | None:
@@ -21,7 +22,7 @@ def local_folder(data_dir: str | Path | None) -> Path | None:
         if named:
             folder = Path(named).expanduser()
             if not folder.is_dir():
-                raise CourseError(f"the data folder {folder} ({by}) does not exist: name another, or none to download")
+                raise CourseError(f"the data folder {folder} ({by}) does not exist: name another, or none")
             return folder
     return None
 
@@ -55,42 +56,43 @@ def download(
     corpus: str,
     name: str,
     urls: Sequence[str],
+    check: Callable[[Path], object],
     sha256: str | None = None,
-    validate: Callable[[Path], object] | None = None,
 ) -> Path:
     """The file `name` in the cache, downloaded from the first of `urls` that serves it, with a progress bar.
 
-    Kept only if it has the checksum, or where there is none, if `validate(path)` raises no CourseError. Raises
-    CourseError that says what each address answered, and what to do without a network.
+    Kept only if `check(path)` raises no CourseError, and if it has the checksum where one is known. Raises CourseError
+    that says what each address answered, and what to do without a network.
     """
+    path = cache_folder() / corpus / name
+    if path.is_file():
+        try:
+            check(path)
+            return path
+        except CourseError:
+            path.unlink()
     import pooch
     import requests
 
     pooch.get_logger().setLevel(logging.WARNING)
-    folder = cache_folder() / corpus
     failures = []
     for url in urls:
-        downloader = pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT, headers={"User-Agent": "Mozilla/5.0"})
+        downloader = pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT, headers={"User-Agent": AGENT})
         try:
-            path = Path(pooch.retrieve(url, sha256, fname=name, path=folder, downloader=downloader))
-        except requests.RequestException as error:
-            failures.append((url, _reason(error)))
-            continue
-        except ValueError:
-            failures.append((url, "wrong checksum"))
-            continue
-        except OSError as error:
-            raise CourseError(
-                f"cannot keep downloads in {folder}: {error.strerror or error}; set COURSE_HOME to another folder"
-            ) from error
-        try:
-            if validate:
-                validate(path)
+            pooch.retrieve(url, sha256, fname=name, path=path.parent, downloader=downloader)
+            check(path)
+            return path
         except CourseError:
             path.unlink()
             failures.append((url, "not the file expected"))
-            continue
-        return path
+        except requests.RequestException as error:
+            failures.append((url, _reason(error)))
+        except ValueError:  # how pooch says that the checksum is wrong
+            failures.append((url, "wrong checksum"))
+        except OSError as error:
+            raise CourseError(
+                f"cannot keep downloads in {path.parent} ({error.strerror or error}): set COURSE_HOME to another folder"
+            ) from error
     reasons = ", ".join(f"{urlsplit(url).netloc}: {reason}" for url, reason in failures)
     raise CourseError(
         f"cannot download {name} of the corpus {corpus} ({reasons}): connect to the network and repeat, or put its "

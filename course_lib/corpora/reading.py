@@ -100,11 +100,10 @@ def split_pairs(pairs: Sequence[Pair], name: str) -> dict[str, list[Pair]]:
     ordered = sorted(groups, key=_hash)
     wanted = min(MOST_HELD_OUT, max(1, int(len(pairs) * HELD_OUT)))
     splits = {"train": [], "val": [], "test": []}
-    for i, group in enumerate(ordered):
-        left = len(ordered) - i
+    for group in ordered:
         for split in ("test", "val"):
-            fits = len(splits[split]) + len(group) <= wanted
-            if fits and left > 1:
+            last = group is ordered[-1] and not splits["train"]
+            if len(splits[split]) + len(group) <= wanted and not last:
                 splits[split] += group
                 break
         else:
