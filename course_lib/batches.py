@@ -1,7 +1,7 @@
 """Sentence pairs as tensors: padding, and batches of pairs of like length."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,6 +9,8 @@ from torch import Tensor
 
 from course_lib.corpora.pairs import Pair
 from course_lib.tokenizer import Tokenizer
+
+POOL = 32_768  # examples sorted by length together
 
 
 def pad_batch(sequences: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
@@ -47,11 +49,7 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on another device."""
-        move = {name: getattr(self, name).to(device, non_blocking=True) for name in _TENSORS}
-        return replace(self, **move)
-
-
-_TENSORS = ("source", "target_in", "target_out")
+        return Batch(self.source.to(device), self.target_in.to(device), self.target_out.to(device), self.n_tokens)
 
 
 def encode_pairs(pairs: Sequence[Pair], tokenizer: Tokenizer, max_len: int) -> tuple[list[Example], int]:
@@ -133,9 +131,6 @@ def bucketed_batches(
     if shuffle:
         rows = [rows[i] for i in random.permutation(len(rows))]
     return BucketedBatches(examples, rows[rank::world_size], pad_id, bos_id, eos_id)
-
-
-POOL = 32_768  # examples sorted together
 
 
 def _cut(order: np.ndarray, source: np.ndarray, target: np.ndarray, max_tokens: int) -> list[np.ndarray]:

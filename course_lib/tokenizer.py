@@ -42,39 +42,30 @@ def merge_pair(words: Mapping[Word, int], pair: Merge) -> dict[Word, int]:
 
     Words that become equal add their counts.
     """
+    left, right = pair
     merged = Counter()
     for word, count in words.items():
-        merged[tuple(_merge(word, pair))] += count
+        symbols, i = [], 0
+        while i < len(word):
+            found = word[i : i + 2] == (left, right)
+            symbols.append(left + right if found else word[i])
+            i += 2 if found else 1
+        merged[tuple(symbols)] += count
     return dict(merged)
 
 
 def bpe_encode(word: str, merges: Sequence[Merge]) -> list[str]:
-    """The symbols of `word` after applying `merges`, learned first = merged first.
+    """The symbols of `word` after applying `merges`, which stand in the order in which they were learned.
 
     Starts from single characters and merges, again and again, the pair of lowest rank among those present.
     """
-    ranks = {}
-    for rank, pair in enumerate(merges):
-        ranks.setdefault(tuple(pair), rank)
-    symbols = list(word)
+    ranks = {tuple(pair): rank for rank, pair in reversed(list(enumerate(merges)))}
+    symbols = tuple(word)
     while True:
         pair = min(itertools.pairwise(symbols), key=lambda pair: ranks.get(pair, len(ranks)), default=None)
         if pair not in ranks:
-            return symbols
-        symbols = _merge(symbols, pair)
-
-
-def _merge(symbols: Sequence[str], pair: Merge) -> list[str]:
-    left, right = pair
-    merged, i = [], 0
-    while i < len(symbols):
-        if i + 1 < len(symbols) and symbols[i] == left and symbols[i + 1] == right:
-            merged.append(left + right)
-            i += 2
-        else:
-            merged.append(symbols[i])
-            i += 1
-    return merged
+            return list(symbols)
+        (symbols,) = merge_pair({symbols: 1}, pair)
 
 
 class Tokenizer:
@@ -138,7 +129,7 @@ class Tokenizer:
 
     @property
     def kind(self) -> str:
-        """"bpe" or "words"."""
+        """What the tokens are: "bpe" or "words"."""
         return "words" if isinstance(self._inner.model, models.WordLevel) else "bpe"
 
     def normalise(self, text: str) -> str:

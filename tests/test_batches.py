@@ -12,8 +12,7 @@ from course_lib.batches import Example, bucketed_batches, encode_pairs, pad_batc
 from course_lib.corpora.pairs import Pair
 from course_lib.tokenizer import Tokenizer
 
-settings.register_profile("busy", deadline=None, max_examples=60)
-settings.load_profile("busy")
+busy = settings(deadline=None, max_examples=60)  # no time limit: the machine may be busy
 
 PAD, BOS, EOS = 0, 1, 2
 IDS = {"pad_id": PAD, "bos_id": BOS, "eos_id": EOS}
@@ -35,6 +34,7 @@ def numbers(batch):
     return (batch.source[:, 0] - 100).tolist()
 
 
+@busy
 @given(st.lists(st.lists(st.integers(1, 99), min_size=1, max_size=9), min_size=1, max_size=7), st.integers(-1, 0))
 def test_pad_batch_equals_torch(sequences, pad_id):
     ids, sizes = pad_batch(sequences, pad_id)
@@ -64,6 +64,7 @@ def test_a_batch_predicts_the_next_token():
     assert batch.n_tokens == 5  # 5 6 EOS and 4 EOS
 
 
+@busy
 @given(lengths, st.integers(32, 200), st.integers(0, 3), st.booleans())
 def test_every_example_once_and_never_too_many_tokens(lengths, max_tokens, seed, shuffle):
     examples = numbered(lengths)
@@ -80,6 +81,7 @@ def test_every_example_once_and_never_too_many_tokens(lengths, max_tokens, seed,
             assert batch.target_out[row, : len(target) + 1].tolist() == [*target, EOS]
 
 
+@busy
 @given(lengths.filter(lambda it: len(it) >= 8), st.integers(1, 8), st.integers(0, 2))
 def test_processes_share_the_batches_equally(lengths, world_size, epoch):
     examples = numbered(lengths)

@@ -16,8 +16,7 @@ from tokenizers import models
 from course_lib.errors import CourseError
 from course_lib.tokenizer import SPECIALS, Tokenizer, bpe_encode, merge_pair, most_frequent_pair
 
-settings.register_profile("busy", deadline=None, max_examples=60)
-settings.load_profile("busy")
+busy = settings(deadline=None, max_examples=60)  # no time limit: the machine may be busy
 
 # --- by hand ---
 
@@ -53,6 +52,7 @@ def test_no_pair_gives_none(words):
     assert most_frequent_pair(words) is None
 
 
+@busy
 @given(vocabularies)
 def test_most_frequent_pair_equals_counting_everything(words):
     all_pairs = [word[i : i + 2] for word, count in words.items() for i in range(len(word) - 1) for _ in range(count)]
@@ -64,6 +64,7 @@ def test_most_frequent_pair_equals_counting_everything(words):
         assert best == sorted(pair for pair in counts if counts[pair] == max(counts.values()))[0]
 
 
+@busy
 @given(vocabularies, pairs_of_symbols)
 def test_merge_pair_equals_text_replacement(words, pair):
     before = dict(words)
@@ -83,6 +84,7 @@ def test_merge_pair_goes_left_to_right_and_adds_equal_words():
     assert merge_pair({("a", "b"): 2, ("ab",): 3}, ("a", "b")) == {("ab",): 5}
 
 
+@busy
 @given(st.dictionaries(st.text("abcd", min_size=1, max_size=8), st.integers(1, 9), max_size=8), st.integers(0, 12))
 def test_encoding_a_training_word_repeats_its_merges(counts, n_merges):
     merges, segmented = learn({tuple(word): count for word, count in counts.items()}, n_merges)
@@ -90,6 +92,7 @@ def test_encoding_a_training_word_repeats_its_merges(counts, n_merges):
         assert tuple(bpe_encode(word, merges)) in segmented
 
 
+@busy
 @given(st.lists(st.text("abc", min_size=2, max_size=8), min_size=1, max_size=8), st.text("abc", max_size=12))
 def test_bpe_encode_equals_hugging_face(training, word):
     merges, _ = learn(Counter(tuple(w) for w in training), 10)
@@ -137,6 +140,7 @@ def test_special_ids(bpe, words):
     assert bpe.kind == "bpe" and words.kind == "words"
 
 
+@busy
 @given(text=st.text(KNOWN, max_size=40))
 def test_bpe_is_reversible(bpe, text):
     ids = bpe.encode(text)
@@ -145,6 +149,7 @@ def test_bpe_is_reversible(bpe, text):
     assert bpe.normalise(text) == " ".join(text.split())
 
 
+@busy
 @given(text=st.text(max_size=30))
 def test_any_text_at_all_can_be_encoded(bpe, words, text):
     for tokenizer in (bpe, words):
