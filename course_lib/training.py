@@ -217,7 +217,7 @@ class _Run:
             metrics.flush()
         self._emit(event, **record)
 
-    def _emit(self, event: str, **record) -> None:
+    def _emit(self, event: str, /, **record) -> None:
         if self.is_main:
             for callback in self.callbacks:
                 callback(event, record)
@@ -299,11 +299,13 @@ class _Run:
             yield file
 
     def _save_checkpoint(self) -> None:
-        rng = self.accelerator.gather(torch.get_rng_state().to(self.accelerator.device)[None])  # [processes, bytes]
+        random_states = {"rng": torch.get_rng_state()}
         if self.accelerator.device.type == "cuda":
-            device_rng = self.accelerator.gather(torch.cuda.get_rng_state().to(self.accelerator.device)[None])
-        else:
-            device_rng = rng
+            random_states["device_rng"] = torch.cuda.get_rng_state()
+        gathered = {  # [processes, bytes]
+            name: self.accelerator.gather(value.to(self.accelerator.device)[None])
+            for name, value in random_states.items()
+        }
         if self.is_main:
             state = {
                 name: getattr(self, name)
@@ -311,7 +313,7 @@ class _Run:
             }
             state |= {"loss_sum": float(self.loss_sum), "processes": self.accelerator.num_processes}
             tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
-            tensors |= checkpoints.flatten_optimizer(self.optimizer.optimizer) | {"rng": rng, "device_rng": device_rng}
+            tensors |= checkpoints.flatten_optimizer(self.optimizer.optimizer) | gathered
             checkpoints.write_tensors(self.out / CHECKPOINT, tensors, state)
 
     def _load_checkpoint(self) -> None:
@@ -323,7 +325,7 @@ class _Run:
         self.model.load_state_dict({name[6:]: t for name, t in tensors.items() if name.startswith("model.")})
         checkpoints.restore_optimizer(self.optimizer.optimizer, tensors)
         torch.set_rng_state(tensors["rng"][self.accelerator.process_index])
-        if self.accelerator.device.type == "cuda":
+        if "device_rng" in tensors:
             torch.cuda.set_rng_state(tensors["device_rng"][self.accelerator.process_index])
         for name, value in state.items():
             setattr(self, name, value)
