@@ -243,15 +243,15 @@ class _Run:
 
     def _finish(self) -> dict:
         """Save the weights, score the validation split (greedily), write result.json, drop the checkpoint."""
-        figures = self._figures()
         if self.is_main:
+            figures = self._figures()
             checkpoints.write_tensors(self.out / MODEL, self.model.state_dict())
             scores = score_split(self._translator(), self.corpus, "val", DecodeConfig(beam_size=1))
             figures |= {"bleu": scores["bleu"], "bleu_split": "val", "bleu_beam": 1, "pairs_dropped": self.dropped}
             checkpoints.write_json(self.out / RESULT, figures)
             (self.out / CHECKPOINT).unlink(missing_ok=True)
         self.accelerator.wait_for_everyone()
-        return figures
+        return checkpoints.read_json(self.out / RESULT)
 
     # -- the folder -----------------------------------------------------------------------------------------------
 

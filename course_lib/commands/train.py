@@ -1,6 +1,7 @@
 """`course train`: train a translation model, watch it, stop it, go on."""
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -40,8 +41,11 @@ def train(
         raise CourseError(str(error)) from None
     data = load_corpus(corpus, direction, data_dir)
 
-    with TrainingProgress(quiet=as_json) as progress:
+    first_process = os.environ.get("RANK", "0") == "0"  # the others, under torchrun, work in silence
+    with TrainingProgress(quiet=as_json or not first_process) as progress:
         result = run(data, chosen, config, out, callbacks=[progress], resume=resume)
+    if not first_process:
+        return 0
     if result.get("interrupted"):
         typer.echo(f"course: stopped at step {result['steps']}; to go on: the same command with --resume", err=True)
         return 130
