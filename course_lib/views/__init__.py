@@ -6,10 +6,14 @@ A view is loaded when it is first asked for, so that importing this package draw
 from importlib import import_module
 
 _HOME = {  # view -> the module it lives in
+    "concept_map": "tour",
+    "timeline": "tour",
     "attention_heatmap": "attention",
     "translate_and_attend": "attention",
     "attention_stages": "stages",
     "bertviz_view": "bertviz_bridge",
+    "predict": "prediction",
+    "predict_number": "prediction",
 }
 __all__ = sorted(_HOME)
 
