@@ -81,6 +81,14 @@ def test_every_example_once_and_never_too_many_tokens(lengths, max_tokens, seed,
             assert batch.target_out[row, : len(target) + 1].tolist() == [*target, EOS]
 
 
+def test_the_limit_is_reached_and_not_passed():
+    for side in ((7, 2), (2, 7)):  # the longer side decides
+        batches = bucketed_batches([example(side[0], side[1] - 1)] * 9, 28, **IDS)
+        assert sorted(len(batch.source) for batch in batches) == [1, 4, 4]
+        batches = bucketed_batches([example(side[0], side[1] - 1)] * 9, 27, **IDS)
+        assert [len(batch.source) for batch in batches] == [3, 3, 3]
+
+
 @busy
 @given(lengths.filter(lambda it: len(it) >= 8), st.integers(1, 8), st.integers(0, 2))
 def test_processes_share_the_batches_equally(lengths, world_size, epoch):
@@ -108,6 +116,14 @@ def test_seed_and_epoch_decide_everything():
     for other in (plan(1, 3), plan(2, 2)):
         assert other != plan(1, 2)
         assert {frozenset(b) for b in other} != {frozenset(b) for b in plan(1, 2)}  # not only the order changes
+
+
+def test_not_always_the_same_sentences_meet():
+    examples = numbered([(3, i) for i in range(200)])  # without ties, sorting alone would give the same neighbours
+    first, second = (
+        {frozenset(b) for b in composition(bucketed_batches(examples, 400, **IDS, epoch=epoch))} for epoch in (0, 1)
+    )
+    assert len(first - second) > len(first) / 5
 
 
 def test_without_shuffling_lengths_rise():
@@ -158,8 +174,9 @@ def test_what_cannot_be_done_is_named():
 def test_encode_pairs_adds_the_end_and_counts_what_is_too_long():
     tokenizer = Tokenizer.train_words(["a b c d e", "v w x y z"])
     pairs = [Pair("a b", "v w x"), Pair("a b c d e", "v"), Pair("a", "v w x y z"), Pair("a b c", "v w x")]
+    pairs += [Pair("a b c d", "v"), Pair("a", "v w x y")]  # one too long, with the end token
     examples, dropped = encode_pairs(pairs, tokenizer, max_len=4)
-    assert dropped == 2
+    assert dropped == 4
     assert examples == [
         Example([*tokenizer.encode("a b"), EOS], tokenizer.encode("v w x")),
         Example([*tokenizer.encode("a b c"), EOS], tokenizer.encode("v w x")),

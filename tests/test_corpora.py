@@ -213,11 +213,14 @@ def test_three_groups_are_enough():
 
 
 def test_pairs_joined_by_a_chain_stay_together():
-    chain = [Pair("A!", "x"), Pair("b", "x."), Pair("b", "y"), Pair("c", "Y")]
-    others = [Pair(f"source {i}", f"target {i}") for i in range(100)]
-    splits = split_pairs([*others, *chain], "these")
-    homes = [split for split, pairs in splits.items() for pair in pairs if pair in chain]
-    assert len(homes) == 4 and len(set(homes)) == 1
+    def chain(i):
+        return [Pair(f"A {i}", f"x{i}"), Pair(f"b {i}", f"x{i}."), Pair(f"B, {i}", f"y{i}"), Pair(f"c{i}", f"Y{i}!")]
+
+    chains = [chain(i) for i in range(100)]
+    splits = split_pairs([pair for chain in chains for pair in chain], "these")
+    assert {split: len(members) for split, members in splits.items()} == {"train": 360, "val": 20, "test": 20}
+    for chain in chains:
+        assert len({split for split, members in splits.items() for pair in chain if pair in members}) == 1
 
 
 def test_a_split_changes_little_when_the_pack_grows():

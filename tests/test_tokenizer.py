@@ -105,6 +105,7 @@ def test_bpe_encode_merges_the_lowest_rank_first():
     assert bpe_encode("abc", [("b", "c"), ("a", "b")]) == ["a", "bc"]
     assert bpe_encode("abc", [["a", "b"], ["b", "c"]]) == ["ab", "c"]
     assert bpe_encode("aaaa", [("a", "a"), ("aa", "aa")]) == ["aaaa"]
+    assert bpe_encode("abc", [("a", "b"), ("b", "c"), ("a", "b")]) == ["ab", "c"]  # the first of two ranks holds
     assert bpe_encode("", [("a", "b")]) == []
     assert bpe_encode("xyz", []) == ["x", "y", "z"]
 
