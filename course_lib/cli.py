@@ -48,3 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _fail(message: str, status: int) -> int:
     print("course:", " ".join(message.split()), file=sys.stderr)
     return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -91,14 +91,16 @@ def _device() -> Iterator[Finding]:
     except Exception as error:  # a broken installation may raise anything
         yield Finding("PyTorch", "broken", f"does not load: {error}", "pip install --force-reinstall torch")
         return
-    yield Finding("PyTorch", "ok", f"{torch.__version__}, {torch.get_num_threads()} CPU threads")
+    from course_lib.training import supports_bf16
+
+    yield Finding("PyTorch", "ok", torch.__version__)
+    names = {"cpu": f"CPU, {torch.get_num_threads()} threads"}
     if torch.cuda.is_available():
-        bf16 = "with" if torch.cuda.is_bf16_supported(including_emulation=False) else "without"
-        yield Finding("Accelerator", "ok", f"{torch.cuda.get_device_name()}, {bf16} bf16")
-    elif torch.backends.mps.is_available():
-        yield Finding("Accelerator", "ok", "Apple MPS")
-    else:
-        yield Finding("Accelerator", "ok", "none: everything runs on the CPU, and is made for it")
+        names["cuda"] = torch.cuda.get_device_name()
+    if torch.backends.mps.is_available():
+        names["mps"] = "Apple GPU"
+    for device, name in names.items():
+        yield Finding(f"Device {device}", "ok", f"{name}, {'bf16 and fp32' if supports_bf16(device) else 'fp32'}")
 
 
 def _jupyterlab() -> Finding:
@@ -109,10 +111,12 @@ def _jupyterlab() -> Finding:
 
 
 def _chinese_font() -> Finding:
-    from course_lib.views.figures import chinese_fonts
-
+    try:
+        from course_lib.views.figures import chinese_fonts
+    except ImportError as error:
+        return Finding("Chinese", "broken", f"the pictures do not load: {error}", "Install the packages named above.")
     if fonts := chinese_fonts():
-        return Finding("Chinese", "ok", f"{fonts[0]}")
+        return Finding("Chinese", "ok", fonts[0])
     advice = "Pictures will show pinyin instead. On Debian and Ubuntu: apt-get install fonts-noto-cjk"
     return Finding("Chinese", "warning", "no font with Chinese characters", advice)
 

@@ -130,23 +130,34 @@ class NotebookPage:
         """Open the notebook of that name and wait until its kernel is there."""
         self.page.goto(f"{self.lab.base}/lab/workspaces/test/tree/{name}?reset&token={self.lab.token}")
         self.page.locator(".jp-Notebook .jp-Cell").first.wait_for()
-        self.page.evaluate(
-            """async () => {
-                const app = window.jupyterapp, widget = app.shell.currentWidget;
-                await widget.context.ready; await widget.sessionContext.ready;
-                app.shell.collapseLeft();
-            }"""
+        self._evaluate(
+            """
+            const app = window.jupyterapp, widget = app.shell.currentWidget;
+            app.shell.collapseLeft();
+            await widget.context.ready; await widget.sessionContext.ready;""",
+            seconds=120,
+            otherwise=f"{name}: its kernel did not start (has the notebook a kernelspec?)",
         )
 
-    def run_all_cells(self) -> list[str]:
+    def _evaluate(self, script: str, seconds: float, otherwise: str):
+        """Run the body of an async function in the page; AssertionError when it takes longer than `seconds`."""
+        late = f"new Promise(done => setTimeout(() => done('too late'), {seconds * 1000:.0f}))"
+        result = self.page.evaluate(f"() => Promise.race([(async () => {{{script}}})(), {late}])")
+        assert result != "too late", otherwise
+        return result
+
+    def run_all_cells(self, seconds: float = 600) -> list[str]:
         """Run every cell, wait until the pictures are there, and return the errors the kernel reported."""
-        errors = self.page.evaluate(
-            """async () => {
-                const app = window.jupyterapp;
-                await app.commands.execute('notebook:run-all-cells');
-                return app.shell.currentWidget.content.model.sharedModel.cells.flatMap(cell =>
-                    (cell.outputs || []).filter(o => o.output_type === 'error').map(o => o.ename + ': ' + o.evalue));
-            }"""
+        errors = self._evaluate(
+            """
+            const app = window.jupyterapp;
+            await app.commands.execute('notebook:run-all-cells');
+            const meant = cell => (cell.metadata.tags || []).includes('raises-exception');
+            const cells = app.shell.currentWidget.content.model.sharedModel.cells.filter(cell => !meant(cell));
+            return cells.flatMap(cell => (cell.outputs || []).filter(o => o.output_type === 'error')
+                .map(o => o.ename + ': ' + o.evalue));""",
+            seconds,
+            f"the cells were still running after {seconds} s",
         )
         self.settle()
         return errors
@@ -177,8 +188,11 @@ class NotebookPage:
         found += [f"outside request: {address}" for address in self.outside]
         areas = self.page.locator(".jp-OutputArea-output").all_inner_texts()
         found += [f"broken output: {text[:300]}" for text in areas if BROKEN.search(text)]
-        tracebacks = self.page.locator(".jp-OutputArea-output", has_text="Traceback (most recent call last)")
-        found += [f"error in an output: {text[-300:]}" for text in tracebacks.all_inner_texts()]
+        widgets = self.page.locator(".jp-OutputArea-output .jupyter-widgets")
+        tracebacks = widgets.locator(".jp-OutputArea-output", has_text="Traceback (most recent call last)")
+        found += [f"error in a widget: {text[-300:]}" for text in tracebacks.all_inner_texts()]
+        alerts = self.page.locator("[role=alert].workshop-error").all_inner_texts()
+        found += [f"error in a view: {text}" for text in alerts]
         for frame in self.frames():
             if not frame.locator("canvas, svg, table, img, button").count():
                 found.append("empty frame in an output")
@@ -203,6 +217,18 @@ class NotebookPage:
         """Rest the mouse on an element, at a position inside it where one is given."""
         target.scroll_into_view_if_needed()
         target.hover(position=None if x is None else {"x": x, "y": y})
+
+    def content(self, area: Locator) -> str:
+        """What an output shows: the bytes of its images, its frames, its text; not the controls, nor their readouts."""
+        return area.evaluate(
+            """async area => {
+                const parts = [...area.querySelectorAll('iframe')].map(frame => frame.srcdoc);
+                for (const image of area.querySelectorAll('img'))
+                    parts.push(...new Uint8Array(await (await fetch(image.src)).arrayBuffer()));
+                for (const text of area.querySelectorAll('.widget-html')) parts.push(text.textContent);
+                return parts.join();
+            }"""
+        )
 
     def screenshot(self, target: Locator, path: Path | None = None) -> bytes:
         """A picture of one element, whole even where it is higher than the window."""

@@ -1,0 +1,55 @@
+"""What every test finds: a learner's folder of its own, and a JupyterLab for those that need a browser."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+RECORDS = pytest.StashKey[list[str]]()  # lines for the end of the report
+
+
+@pytest.fixture(autouse=True)
+def course_home(tmp_path_factory, monkeypatch) -> Path:
+    """No test reads or writes the real learner's folder: each has an empty one."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("COURSE_HOME", str(home))
+    return home
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory) -> Iterator:
+    """A JupyterLab on copies of the notebooks and problem sheets, cut off from the network."""
+    from course_lib.doctor import find_browser
+    from tests.browser import jupyter_lab
+
+    if find_browser() is None:
+        pytest.skip("no Chromium or Chrome on the PATH (Debian and Ubuntu: apt-get install chromium)")
+    folder = tmp_path_factory.mktemp("lab")
+    for name in ("notebooks", "exercises"):
+        for notebook in (ROOT / name).glob("*.ipynb"):
+            (folder / name).mkdir(exist_ok=True)
+            shutil.copy(notebook, folder / name)
+    with jupyter_lab(folder) as running:
+        yield running
+
+
+@pytest.fixture
+def lab_page(lab) -> Iterator:
+    """An empty page in headless Chromium: `lab_page.open("notebooks/03_….ipynb")`."""
+    from tests.browser import notebook_page
+
+    with notebook_page(lab) as page:
+        yield page
+
+
+@pytest.fixture
+def report(request) -> list[str]:
+    """Lines appended to this list stand at the end of pytest's report."""
+    return request.config.stash.setdefault(RECORDS, [])
+
+
+def pytest_terminal_summary(terminalreporter, config) -> None:
+    for line in config.stash.get(RECORDS, []):
+        terminalreporter.write_line(line)
