@@ -38,7 +38,7 @@ def open_lab(chapter: int = 0, *, browser: bool | None = None, port: int = 8888,
         f"--ServerApp.port={port}",
         f"--ServerApp.ip={ip}",
         "--ServerApp.answer_yes=True",  # one Ctrl-C stops it
-        "--ServerApp.log_level=WARN",
+        "--Application.log_level=WARN",
     ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         options.append("--allow-root")
