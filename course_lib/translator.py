@@ -11,8 +11,10 @@ from course_lib.batches import pad_batch
 from course_lib.checkpoints import SavedModel, load_model
 from course_lib.config import DecodeConfig
 from course_lib.corpora import grammar
+from course_lib.corpora.pairs import Pair
 from course_lib.decoding import batched_beam_search
 from course_lib.errors import CourseError
+from course_lib.evaluation import alignment_error_rate
 from course_lib.parts import REFERENCE, Parts
 from course_lib.recording import AttentionMaps, record_attention
 from course_lib.tokenizer import Tokenizer
@@ -148,3 +150,39 @@ class Translator:
             self.model(source_ids, target_in)
         predicted = [*ids, self.tokenizer.eos_id]
         return [self.tokenizer.token(i) for i in source], [self.tokenizer.token(i) for i in predicted], maps
+
+
+@torch.inference_mode()
+def head_alignment_errors(translator: Translator, pairs: Sequence[Pair], batch_size: int = 50) -> dict[str, list[float]]:
+    """How well each cross-attention head, taken as a word aligner, finds the known alignments.
+
+    The model reads source and reference. Each target word is linked to the source word that it attends to most while
+    it is predicted; links of all pairs are compared with the gold ones (see ``alignment_error_rate``).
+
+    Args:
+        translator: of a corpus whose tokens are its words, as the grammar corpus's are.
+        pairs: with alignments.
+
+    Returns:
+        For each cross-attention module the error of each head, by module name.
+    """
+    tokenizer = translator.tokenizer
+    links: dict[str, list[set]] = {}
+    gold = {((n, i), (n, j)) for n, pair in enumerate(pairs) for i, j in pair.alignment}
+    for start in range(0, len(pairs), batch_size):
+        batch = pairs[start : start + batch_size]
+        sources = [[*tokenizer.encode(pair.source), tokenizer.eos_id] for pair in batch]
+        targets = [[tokenizer.bos_id, *tokenizer.encode(pair.target)] for pair in batch]
+        source, source_lengths = pad_batch(sources, tokenizer.pad_id)
+        target, target_lengths = pad_batch(targets, tokenizer.pad_id)
+        with record_attention(translator.model) as maps:
+            translator.model(source.to(translator.device), target.to(translator.device))
+        for name, weights in maps.items():
+            if not name.endswith("cross_attention"):
+                continue
+            found = links.setdefault(name, [set() for _ in range(weights.shape[1])])
+            for n, (n_source, n_target) in enumerate(zip(source_lengths - 1, target_lengths - 1, strict=True)):
+                best = weights[n, :, :n_target, :n_source].argmax(-1).tolist()  # [H, Tt] the end token is no word
+                for head, row in enumerate(best):
+                    found[head] |= {((start + n, i), (start + n, j)) for j, i in enumerate(row)}
+    return {name: [alignment_error_rate(head, gold) for head in heads] for name, heads in links.items()}
