@@ -1,23 +1,37 @@
 """The attention map: pick a layer and a head, point at a cell, read who asks whom and how much."""
 
+import html
 import re
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
 
-import torch
+from torch import Tensor
 
-from course_lib.views.frames import page, rounded
+from course_lib.errors import CourseError
+from course_lib.tokenizer import SPECIALS, Tokenizer
+from course_lib.views.frames import HtmlView, page, rounded
 
+START = SPECIALS[Tokenizer.bos_id]  # what the decoder reads first
 KINDS = {"encoder": "encoder self", "decoder": "decoder self", "cross": "cross"}
 MAX_TOKENS = 100  # more cells than a screen can show apart
 
 
 def attention_heatmap(
-    maps, source_tokens, target_tokens=None, *, kind=None, layer=None, head=0, gold=(), remember=None
-):
+    maps: Mapping[str, Tensor] | Tensor,
+    source_tokens: Sequence[str],
+    target_tokens: Sequence[str] | None = None,
+    *,
+    kind: str | None = None,
+    layer: int | None = None,
+    head: int = 0,
+    gold: Iterable[tuple[int, int]] = (),
+    remember: str | None = None,
+) -> HtmlView:
     """Shows attention weights as a map to look around in with the mouse or the arrow keys.
 
     A row is a query (who asks), a column is a key (who is asked), a cell is the weight, from 0 (white) to 1.
 
-    Arguments:
+    Args:
         maps: what `record_attention` collected, a dict of module names to [1, H, Tq, Tk]; or one tensor, [H, Tq, Tk] or
             [Tq, Tk]: cross-attention if there are `target_tokens`, else self-attention.
         source_tokens: what the encoder read, one for each of its positions.
@@ -61,15 +75,94 @@ def attention_heatmap(
     return page("attention", data, alt=alt, height=330 + 30 * min(len(shown["rows"]), 30))
 
 
-def by_kind(maps, *, cross=False):
+def translate_and_attend(
+    translator,
+    text: str = "",
+    *,
+    examples: Sequence[str] = (),
+    kind: str | None = None,
+    layer: int | None = None,
+    head: int = 0,
+):
+    """A box for a sentence of one's own: it is translated, and the attention behind the translation is shown.
+
+    Args:
+        translator: a `course_lib.translator.Translator`, or anything with its `translate`, `attend`, `unknown_words`.
+        text: the sentence to begin with; may be empty.
+        examples: sentences offered as buttons.
+        kind, layer, head: what the map shows first; as for `attention_heatmap`.
+
+    Returns:
+        An ipywidgets box. A sentence that cannot be translated gets one line that says why; any other error is shown
+        and raised again.
+    """
+    import ipywidgets as widgets
+
+    box = widgets.Text(value=text, placeholder="type a sentence, then press Enter", continuous_update=False,
+                       description="Sentence", layout=widgets.Layout(width="70%"))  # fmt: skip
+    button = widgets.Button(description="Translate", button_style="primary")
+    answer, picture = widgets.HTML(), widgets.HTML(layout=widgets.Layout(width="100%"))
+    remember = f"attention-{uuid.uuid4().hex}"
+    done = None  # the sentence that is shown: a click on the button also ends the typing, and would translate twice
+
+    def say(line: str, color: str = "inherit") -> None:
+        answer.value = f'<div role="status" style="color:{color};line-height:1.6">{line}</div>'
+
+    def update(_=None) -> None:
+        nonlocal done
+        sentence = box.value.strip()
+        if sentence == done:
+            return
+        done = sentence
+        picture.value = ""
+        if not sentence:
+            say("Type a sentence, then press Enter.")
+            return
+        say("translating …")
+        try:
+            translation = translator.translate(sentence)
+            source_tokens, target_tokens, maps = translator.attend(sentence)
+            unknown = translator.unknown_words(sentence)
+            lines = [f"<b style='font-size:1.3em'>{html.escape(translation) or '(an empty translation)'}</b>"]
+            if unknown:
+                words = ", ".join(f"“{html.escape(word)}”" for word in unknown)
+                lines.append(f"The model does not know {words}: it saw {SPECIALS[Tokenizer.unk_id]} instead.")
+            longest = max(len(source_tokens), len(target_tokens))
+            if longest > MAX_TOKENS:
+                lines.append(f"{longest} tokens are too many for a map, which shows up to {MAX_TOKENS}.")
+            else:
+                view = attention_heatmap(
+                    maps, source_tokens, target_tokens, kind=kind, layer=layer, head=head, remember=remember
+                )
+                picture.value = view.html
+            say("<br>".join(lines))
+        except CourseError as error:
+            say(html.escape(str(error)), "#b34700")
+        except Exception as error:
+            say(f"{type(error).__name__}: {html.escape(str(error))}", "#b34700")
+            raise
+
+    def offer(sentence: str) -> widgets.Button:
+        example = widgets.Button(description=sentence, layout=widgets.Layout(width="auto"))
+        example.on_click(lambda _: setattr(box, "value", sentence))
+        return example
+
+    box.observe(update, "value")
+    button.on_click(update)
+    update()
+    offers = widgets.HBox([offer(e) for e in examples], layout=widgets.Layout(flex_flow="row wrap"))
+    return widgets.VBox([widgets.HBox([box, button]), *([offers] if examples else []), answer, picture])
+
+
+def by_kind(maps: Mapping[str, Tensor] | Tensor, *, cross: bool = False) -> dict[str, dict[str, Tensor]]:
     """Sorts recorded maps into {"encoder", "decoder", "cross": {module name: weights [H, Tq, Tk]}}, layers in order."""
-    if isinstance(maps, torch.Tensor):
+    if isinstance(maps, Tensor):
         maps = {"cross_attention" if cross else "attention": maps}
     if not maps:
         raise ValueError("there are no maps: run the model inside `with record_attention(model) as maps:`")
     groups = {}
     for name, weights in maps.items():
-        if not isinstance(weights, torch.Tensor):
+        if not isinstance(weights, Tensor):
             raise ValueError(f"{name}: expected a tensor [1, H, Tq, Tk], got {type(weights).__name__}")
         if weights.dim() == 2:
             weights = weights[None]
@@ -87,16 +180,16 @@ def by_kind(maps, *, cross=False):
     }
 
 
-def tokens_of(group, source_tokens, target_tokens):
+def tokens_of(group: str, source_tokens: list[str], target_tokens: list[str] | None) -> tuple[list[str], list[str]]:
     """Returns the labels of rows (queries) and columns (keys) of one kind of attention."""
     if group == "encoder":
         return source_tokens, source_tokens
     if target_tokens is None:
         raise ValueError(f"{KINDS[group]}-attention needs target_tokens: what the decoder writes at each position")
-    return target_tokens, source_tokens if group == "cross" else ["<s>", *target_tokens[:-1]]
+    return target_tokens, source_tokens if group == "cross" else [START, *target_tokens[:-1]]
 
 
-def check_weights(name, weights, rows, cols):
+def check_weights(name: str, weights: Tensor, rows: list[str], cols: list[str]) -> None:
     """Raises ValueError unless `weights` [H, Tq, Tk] fit the tokens, few enough, and lie between 0 and 1."""
     _, t_q, t_k = weights.shape
     if (t_q, t_k) != (len(rows), len(cols)):

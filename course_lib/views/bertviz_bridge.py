@@ -8,7 +8,7 @@ from importlib.resources import files
 from torch import Tensor
 
 from course_lib.views.attention import by_kind, check_weights, tokens_of
-from course_lib.views.frames import POLICY, HtmlView
+from course_lib.views.frames import POLICY, HtmlView, embed
 from course_lib.views.palette import HEADS
 
 MAX_TOKENS = {"head": 60, "model": 32}  # beyond, the lines cannot be told apart
@@ -73,7 +73,7 @@ def _offline(made: str, labels: list) -> str:
     params, _ = json.JSONDecoder().raw_decode(found[1])
     for kind, (rows, cols) in zip(params["attention"], labels):  # bertviz labels the decoder's keys like its queries
         kind["left_text"], kind["right_text"] = rows, cols
-    script = f"{script[: found.start(1)]}{json.dumps(params)};{script[found.end(1) :]}"
+    script = f"{script[: found.start(1)]}{embed(params)};{script[found.end(1) :]}"
     script = script.replace("DIV_WIDTH = 970", f"DIV_WIDTH = {WIDTH}")
     # d3 and jQuery come with installed packages. Their wrappers look for a module loader: shadow its names.
     d3 = (files("mpld3") / "js/d3.v5.min.js").read_text("utf-8")
@@ -85,7 +85,7 @@ def _offline(made: str, labels: list) -> str:
         f"held.d3.schemeCategory10 = {json.dumps(HEADS)};"
         "const require = {config() {}}, requirejs = (names, use) => use(box.exports, held.d3);"
     )
-    script = f"(() => {{{libraries}\n{script}}})();".replace("</", "<\\/")  # a token "</s>" must not end the script
+    script = f"(() => {{{libraries}\n{script}}})();".replace("</", "<\\/")  # nothing may end the script
     script += "new ResizeObserver(() => { if (frameElement) frameElement.style.height = "
     script += "`${document.body.offsetHeight + 16}px`; }).observe(document.body);"
     return (
