@@ -1,7 +1,7 @@
 """What every slider view is made of: one matplotlib figure that is kept and updated, controls, and errors one can see.
 
-A figure is drawn once. When a control moves, only the artists that were registered as `live` are drawn again over the
-kept background, and the result is sent as PNG bytes to an `ipywidgets.Image`. No figure is ever registered with pyplot, so
+A figure is drawn once. When a control moves, only the artists registered as `live` are drawn again over the kept
+background, and the result is sent as PNG bytes to an `ipywidgets.Image`. No figure is ever registered with pyplot, so
 nothing stays open behind the learner's back.
 """
 
@@ -68,8 +68,9 @@ def _is_chinese(letter):
 def _style():
     """The look of every picture, whatever style the learner has set for pyplot."""
     return {
-        "font.family": ["DejaVu Sans", *chinese_fonts()], "font.size": 10.0, "axes.titlesize": 10.5, "axes.labelsize": 9.5,
-        "xtick.labelsize": 9.0, "ytick.labelsize": 9.0, "legend.fontsize": 9.0, "text.color": INK, "axes.labelcolor": INK,
+        "font.family": ["DejaVu Sans", *chinese_fonts()], "font.size": 10.0, "axes.titlesize": 10.5,
+        "axes.labelsize": 9.5, "xtick.labelsize": 9.0, "ytick.labelsize": 9.0, "legend.fontsize": 9.0,
+        "text.color": INK, "axes.labelcolor": INK,
         "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelcolor": INK, "ytick.labelcolor": INK,
         "axes.edgecolor": MUTED, "axes.titlecolor": INK, "axes.titlelocation": "left", "axes.grid": False,
         "grid.color": GRID, "grid.linewidth": 0.8, "axes.spines.top": False, "axes.spines.right": False,
@@ -86,13 +87,14 @@ class Picture:
 
     width, height: size in CSS pixels; the picture is drawn at twice that for sharp screens.
     alt: one sentence that says what the picture shows; `show(alt=…)` replaces it when the numbers change.
+    announce: whether screen readers read the text out when it changes; not for a picture that changes by itself.
 
     Attributes: `figure`, the matplotlib figure; `image`, the `ipywidgets.Image`; `widget`, the image with its text.
     """
 
     SCALE = 1.5
 
-    def __init__(self, width=420, height=260, alt=""):
+    def __init__(self, width=420, height=260, alt="", announce=True):
         with matplotlib.style.context(["default", _style()]):
             self.figure = Figure(figsize=(width / 100, height / 100), dpi=100 * self.SCALE)
             FigureCanvasAgg(self.figure)
@@ -100,26 +102,28 @@ class Picture:
         self.image.add_class("workshop-picture")
         self.caption = widgets.HTML(layout=widgets.Layout(width=f"{width}px", max_width="100%"))
         self.widget = widgets.VBox(
-            [self.image, self.caption], layout=widgets.Layout(max_width="100%", margin="0 12px 8px 0", overflow="visible")
+            [self.image, self.caption],
+            layout=widgets.Layout(max_width="100%", margin="0 12px 8px 0", overflow="visible"),
         )
         self._live, self._background, self._layout, self._sent = [], None, None, None
+        self._role = 'role="note" aria-live="polite"' if announce else 'role="note"'
         self.alt = alt
 
     @property
     def alt(self):
-        """The text alternative: it stands below the picture, and screen readers announce it when it changes."""
+        """The text alternative: it stands below the picture."""
         return self._alt
 
     @alt.setter
     def alt(self, text):
         self._alt = text
-        self.caption.value = f'<div class="workshop-caption" role="note" aria-live="polite">{html.escape(text)}</div>'
+        self.caption.value = f'<div class="workshop-caption" {self._role}>{html.escape(text)}</div>'
         if self.image.has_trait("tooltip"):  # ipywidgets 8
             self.image.tooltip = text
 
     @contextmanager
     def drawing(self):
-        """Everything that adds artists to the figure happens inside, so that the learner's pyplot style leaves it alone."""
+        """All artists are added inside this context, so that the learner's pyplot style leaves the figure alone."""
         with matplotlib.style.context(["default", _style()]):
             yield self.figure
         self._background = None
@@ -171,15 +175,16 @@ class View(widgets.VBox):
     """Controls, what they drive, and a line for what went wrong.
 
     title: shown above the controls.
-    controls: dict name -> widget; `draw` is called with their values as keyword arguments, at once and after every move.
+    controls: dict name -> widget; `draw` is called with their values as keywords, at once and after every move.
     body: list of widgets below the controls.
-    draw: callable(**values). It may move controls itself (a slider whose range depends on another): no second call follows.
+    draw: callable(**values). It may move controls itself (a slider whose range depends on another): this does not
+        call it again.
     arrange: list of widgets to show instead of all controls in a row (a control may be left out and placed elsewhere).
     prediction: a `Prediction` that stands first; the rest appears when the learner has committed to an answer.
 
     An exception in `draw` is shown in the view, kept in `failure`, and raised again, so that it fails a test and a
-    notebook run and is seen by a learner. A slider sends its next value only when the last one was answered: moves do not
-    pile up.
+    notebook run and is seen by a learner. A slider sends its next value only when the last one was answered: moves do
+    not pile up.
     """
 
     def __init__(self, title, controls, body, draw, arrange=None, prediction=None):

@@ -1,9 +1,11 @@
 """The mask explorer: what a mask does to the scores and to the weights, number by number."""
 
 import html
+from itertools import chain
 
 import ipywidgets as widgets
 import torch
+from matplotlib.colors import to_hex
 
 from course_lib.attention import attention_weights
 from course_lib.masks import causal_mask, combine_masks, padding_mask, to_torch_mask
@@ -17,7 +19,7 @@ SENTENCES = (
     "we often read old books in the evening".split(),
     "my friend drinks warm tea every winter day".split(),
 )
-_VOCABULARY = {word: number for number, word in enumerate(dict.fromkeys(sum(SENTENCES, [])), start=4)}
+_VOCABULARY = {word: number for number, word in enumerate(dict.fromkeys(chain(*SENTENCES)), start=4)}
 
 COURSE, TORCH, MIXED = "course", "torch", "mixed"
 _BLOCKED = "background:repeating-linear-gradient(135deg,#e4e7eb 0 3px,#f6f8fa 3px 7px)"
@@ -29,8 +31,8 @@ _CSS = f"""<style>
 .mask-card table {{ border-collapse: separate; border-spacing: 2px; font-variant-numeric: tabular-nums; margin: 0; }}
 .mask-card td {{ width: 42px; min-width: 42px; height: 28px; padding: 0; text-align: center; border-radius: 3px;
   box-shadow: inset 0 0 0 1px #0001; }}
-.mask-card th {{ font-weight: 400; font-size: 12px; padding: 0 4px; text-align: right; color: {INK}; white-space: nowrap;
-  line-height: 1.15; }}
+.mask-card th {{ font-weight: 400; font-size: 12px; padding: 0 4px; text-align: right; color: {INK};
+  white-space: nowrap; line-height: 1.15; }}
 .mask-card thead th {{ text-align: center; vertical-align: bottom; }}
 .mask-card .nothing th, .mask-card .nothing td:last-child {{ color: #b34700; font-weight: 600; }}
 .mask-card td.note {{ width: auto; box-shadow: none; text-align: left; font-size: 12px; padding-left: 6px;
@@ -39,7 +41,7 @@ _CSS = f"""<style>
 
 
 def mask_explorer(predict=True):
-    """Shows causal, padding and combined masks: the mask, the scores before and after it, the weights without and with it.
+    """Shows causal, padding and combined masks, and the scores and weights before and after them.
 
     The learner moves the number of queries and keys (the causal mask stays aligned at the bottom right), the lengths of
     three padded sentences, and the convention in which the mask is written down, one of which is the classic mix-up.
@@ -47,16 +49,16 @@ def mask_explorer(predict=True):
 
     predict: ask the learner for a prediction before the view appears.
 
-    Returns a `View`; `view.state` holds the tensors shown: `mask` as the course writes it, `passed` as it is handed over,
-    `scores`, `masked_scores`, `free_weights` (without a mask), `weights` (with it), all [Tq, Tk].
+    Returns a `View`; `view.state` holds the tensors shown: `mask` as the course writes it, `passed` as it is handed
+    over, `scores`, `masked_scores`, `free_weights` (without a mask), `weights` (with it), all [Tq, Tk].
     """
     controls = {
         "kind": choice("mask", [("causal", "causal"), ("padding", "padding"), ("both", "combined")], "causal"),
         "t_q": slider(widgets.IntSlider, "queries t_q", 6, min=1, max=LONGEST),
         "t_k": slider(widgets.IntSlider, "keys t_k", 6, min=1, max=LONGEST),
         "convention": choice(
-            "written as", [("True = may attend (the course)", COURSE), ("True = blocked (nn.MultiheadAttention)", TORCH),
-                           ("mixed up: the bug", MIXED)], COURSE),
+            "written as", [("True = may attend (the course)", COURSE),
+                           ("True = blocked (nn.MultiheadAttention)", TORCH), ("mixed up: the bug", MIXED)], COURSE),
         "sentence": choice("sentence shown", [("1", 0), ("2", 1), ("3", 2)], 0),
         **{f"length_{n + 1}": slider(widgets.IntSlider, f"length of {n + 1}", length, min=0, max=6)
            for n, length in enumerate((4, 6, 2))},
@@ -66,7 +68,8 @@ def mask_explorer(predict=True):
     for control in batch_controls[1:]:
         control.layout.width = "230px"
     cards = [
-        widgets.HTML(layout=widgets.Layout(margin="0 12px 10px 0", overflow="visible", max_width="100%")) for _ in range(6)
+        widgets.HTML(layout=widgets.Layout(margin="0 12px 10px 0", overflow="visible", max_width="100%"))
+        for _ in range(6)
     ]
     message = text()
     state = {}
@@ -104,8 +107,12 @@ def mask_explorer(predict=True):
         axes = dict(rows=queries, columns=keys, blocked=~obeyed, empty=empty)
 
         cards[0].value = _batch_card(ids, lengths, sentence)
-        cards[1].value = _mask_card(state["passed"], convention, kind, offset, rows=queries, columns=keys, blocked=~mask)
-        cards[2].value = _card("Scores before the mask", "q·k / √d_k", _signed(scores), **axes | {"blocked": None, "empty": None})
+        cards[1].value = _mask_card(
+            state["passed"], convention, kind, offset, rows=queries, columns=keys, blocked=~mask
+        )
+        cards[2].value = _card(
+            "Scores before the mask", "q·k / √d_k", _signed(scores), **axes | {"blocked": None, "empty": None}
+        )
         cards[3].value = _card("Scores after the mask", "blocked cells become −∞", _signed(scores), hidden="−∞", **axes)
         cards[4].value = _card(
             "Weights without the mask", "softmax of each row: rows sum to 1", _weights(state["free_weights"]),
@@ -148,8 +155,9 @@ def _prediction():
         "the ten cells does a causal mask allow?",
         [
             ("3", "That is the mask aligned at the top left: the newest token would see only two of the five keys."),
-            ("7", "The second query is the last token: it sees all five keys, and the first one sees all but the last."),
-            ("9", "The last query stands at the last key and sees all 5; the one before it sees 4. Aligned at the bottom right."),
+            ("7", "The second query is the last token and sees all five keys; the first one sees all but the last."),
+            ("9", "The last query stands at the last key and sees all 5; the one before it sees 4: aligned at the "
+                  "bottom right."),
             ("10", "One cell is in the future: the first query must not see the last key."),
         ],
         correct=2,
@@ -176,14 +184,14 @@ def _message(kind, t_q, t_k, convention, mask, empty):
     if names:
         listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
         parts.append(
-            f"<b style='color:{ACCENT}'>▲ {listed} may attend to nothing.</b> A softmax over nothing but −∞ is 0/0 = NaN; "
-            "the course gives zeros, and so a zero output."
+            f"<b style='color:{ACCENT}'>▲ {listed} may attend to nothing.</b> A softmax over nothing but −∞ is "
+            "0/0 = NaN; the course gives zeros, and so a zero output."
         )
     return " ".join(parts)
 
 
 def _hex(colors):
-    return ["#%02x%02x%02x" % tuple(int(round(255 * value)) for value in color[:3]) for color in colors]
+    return [to_hex(color) for color in colors]
 
 
 def _signed(scores, limit=4.0):
@@ -202,7 +210,10 @@ def _cells(values, form, cmap, shade):
         light = colors[:, :3] @ [0.299, 0.587, 0.114]
         rows.append(
             [
-                (form.format(number).replace("-", "−"), f"background:{background};color:{INK if bright > 0.5 else '#fff'}")
+                (
+                    form.format(number).replace("-", "−"),
+                    f"background:{background};color:{INK if bright > 0.5 else '#fff'}",
+                )
                 for number, background, bright in zip(numbers, _hex(colors), light)
             ]
         )
@@ -222,7 +233,9 @@ def _mask_card(passed, convention, kind, offset, rows, columns, blocked):
     }[kind]
     blocked = ~blocked if convention == MIXED else blocked
     cells = [[(str(value), "background:#cfe3f7") for value in row] for row in passed.tolist()]
-    return _card(title, f"{hint}. Striped: blocked.", cells, rows=rows, columns=columns, blocked=blocked, keep_text=True)
+    return _card(
+        title, f"{hint}. Striped: blocked.", cells, rows=rows, columns=columns, blocked=blocked, keep_text=True
+    )
 
 
 def _batch_card(ids, lengths, sentence):
@@ -231,12 +244,19 @@ def _batch_card(ids, lengths, sentence):
     columns = [f"j={j}" for j in range(ids.shape[1])]
     note = [f"{length} token{'s' * (length != 1)}" for length in lengths]
     return _card(
-        "The padded batch: token ids", "striped: padding, id 0", cells, rows, columns, ids == PAD_ID, note=note, keep_text=True
+        "The padded batch: token ids",
+        "striped: padding, id 0",
+        cells,
+        rows,
+        columns,
+        ids == PAD_ID,
+        note=note,
+        keep_text=True,
     )
 
 
 def _card(title, hint, cells, rows, columns, blocked=None, empty=None, hidden=None, note=None, keep_text=False):
-    """One table as HTML: `cells` are (text, style); where `blocked`, striped, and saying `hidden` instead of the text."""
+    """One table as HTML. `cells`: rows of (text, style); where `blocked`, striped, and `hidden` instead of the text."""
     head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in columns)
     lines = []
     for i, (name, row) in enumerate(zip(rows, cells)):

@@ -49,7 +49,7 @@ def _tables(length, d_model, base):
 
 
 def sinusoid_explorer(predict=True):
-    """Shows the sinusoidal positions: table, wavelengths, dot products against distance, one pair of columns as a rotation.
+    """Shows sinusoidal positions: table, wavelengths, dot products against distance, a pair of columns as a rotation.
 
     The learner moves d_model, base and length, picks a position, a shift and a pair of columns, and switches to the
     formula that document 001 prints, in which positions collide.
@@ -100,8 +100,9 @@ def sinusoid_explorer(predict=True):
 
         movers[0](shown, position, columns, formula)
         table_picture.show(
-            f"Row {position}, columns {columns[0]} and {columns[1]}: {chosen[position, 0]:.2f} and {chosen[position, 1]:.2f}."
-            + (" Every column holds the same number." if formula == DOCUMENT else ""), layout=(formula, d_model, length),
+            f"Row {position}, columns {columns[0]} and {columns[1]}: {chosen[position, 0]:.2f} and "
+            f"{chosen[position, 1]:.2f}." + (" Every column holds the same number." if formula == DOCUMENT else ""),
+            layout=(formula, d_model, length),
         )  # fmt: skip
         movers[1](lengths, length, pair, d_model)
         waves.show(_waves_text(formula, numbers, lengths, length, pair), layout=d_model)
@@ -118,14 +119,14 @@ def sinusoid_explorer(predict=True):
         curves.show(
             f"At position {position}: sine {chosen[position, 0]:.2f}, cosine {chosen[position, 1]:.2f}; one turn takes "
             f"{_count(lengths[pair])} positions." if formula == RIGHT else
-            f"P({position}) = {chosen[position, 0]:.2f}; {same} other position{'s have' if same != 1 else ' has'} the same "
-            f"number to within {CLOSE}.", layout=(formula, window),
+            f"P({position}) = {chosen[position, 0]:.2f}; {same} other position{'s have' if same != 1 else ' has'} "
+            f"the same number to within {CLOSE}.", layout=(formula, window),
         )  # fmt: skip
         circle.widget.layout.display = None if formula == RIGHT else "none"
         movers[4](tables[RIGHT][:, columns], position, other, pair, d_model, base)
         circle.show(
-            f"From position {position} to {position + shift}: a turn by {shift} × {1 / (base ** (2 * pair / d_model)):.3g} "
-            f"= {angle:.2f} rad ({np.degrees(angle):.0f}°), wherever p is.", layout=None,
+            f"From position {position} to {position + shift}: a turn by {shift} × "
+            f"{1 / (base ** (2 * pair / d_model)):.3g} = {angle:.2f} rad ({np.degrees(angle):.0f}°), wherever p is.", layout=None,
         )  # fmt: skip
         movers[5](gaps)
         nearest.show(
@@ -149,7 +150,7 @@ def _prediction():
         [
             ("512", "The width only says how many wavelengths there are, not how long they get."),
             ("10,000", "The base sets the scale, but a full turn is 2π of it."),
-            ("about 61,000", "2π · 10,000^(510/512) = 60,611: the exponent of the last pair is 2·255/512, just below 1."),
+            ("about 61,000", "2π · 10,000^(510/512) = 60,611: the last exponent is 2·255/512, just below 1."),
             ("never", "Every sine repeats; this one only after far more positions than a sentence has."),
         ],
         correct=2,
@@ -164,8 +165,8 @@ def _waves_text(formula, numbers, lengths, length, pair):
     if formula == DOCUMENT:
         return f"One wavelength for everything: {numbers['shortest']:.2f} positions. Then the numbers repeat."
     return (
-        f"Pair {pair}: {_count(lengths[pair])} positions. From {_count(numbers['shortest'])} to {_count(numbers['longest'])}; "
-        f"{numbers['turns']} of {len(lengths)} pairs complete a turn within {length} positions."
+        f"Pair {pair}: {_count(lengths[pair])} positions. From {_count(numbers['shortest'])} to "
+        f"{_count(numbers['longest'])}; {numbers['turns']} of {len(lengths)} pairs complete a turn within {length} positions."
     )
 
 
@@ -177,10 +178,10 @@ def _message(formula, numbers, d_model, length, base):
             f"<b>{numbers['collisions']}</b> pairs are closer than {CLOSE}."
         )
     return (
-        f"<b>E048.</b> Document 001 adds sine and cosine and drops the column index: one number a position, with period "
-        f"2π·{base:,.0f}<sup>2/{d_model}</sup> = <b>{numbers['shortest']:.2f}</b> positions. Among {length} positions, "
-        f"<b>{numbers['collisions']:,}</b> pairs are closer than {CLOSE}; and adding the same number to every feature is "
-        "exactly what a LayerNorm takes away again."
+        f"<b>E048.</b> Document 001 adds sine and cosine and drops the column index: one number a position, with "
+        f"period 2π·{base:,.0f}<sup>2/{d_model}</sup> = <b>{numbers['shortest']:.2f}</b> positions. Among {length} positions, "
+        f"<b>{numbers['collisions']:,}</b> pairs are closer than {CLOSE}; and adding the same number to every feature "
+        "is exactly what a LayerNorm takes away again."
     )
 
 
@@ -195,7 +196,10 @@ def _table(picture):
         bar = figure.colorbar(image, cax=figure.add_axes([0.87, 0.19, 0.03, 0.69]), ticks=[-1, 0, 1])
         bar.outline.set_visible(False)
         row = axes.axhline(0, color=INK, linewidth=1)
-        lines = [axes.axvline(0, color=color, linewidth=1.5, linestyle=style) for color, style in ((BLUE, "-"), (ORANGE, "--"))]
+        lines = [
+            axes.axvline(0, color=color, linewidth=1.5, linestyle=style)
+            for color, style in ((BLUE, "-"), (ORANGE, "--"))
+        ]
         picture.live(image, row, *lines)
 
     def move(table, position, columns, formula):
@@ -215,12 +219,14 @@ def _table(picture):
 def _waves(picture):
     with picture.drawing() as figure:
         axes = figure.add_axes([0.15, 0.19, 0.82, 0.69])
-        axes.set(title="Wavelength of each pair of columns", xlabel="pair i (columns 2i and 2i + 1)", ylabel="positions",
+        axes.set(title="Wavelength of each pair of columns", xlabel="pair i (columns 2i, 2i + 1)", ylabel="positions",
                  yscale="log", ylim=(3, 2e7))  # fmt: skip
         axes.grid(color=GRID)
         (points,) = axes.plot([], [], color=BLUE, marker="o", markersize=3, linewidth=1)
         within = axes.axhline(1, color=MUTED, linestyle="--", linewidth=1)
-        label = axes.text(0.99, 1, "", transform=axes.get_yaxis_transform(), ha="right", va="bottom", color=MUTED, fontsize=8.5)
+        label = axes.text(
+            0.99, 1, "", transform=axes.get_yaxis_transform(), ha="right", va="bottom", color=MUTED, fontsize=8.5
+        )
         (chosen,) = axes.plot([], [], color=INK, marker="o", markersize=10, fillstyle="none", markeredgewidth=1.8)
         picture.live(points, within, label, chosen)
 
@@ -295,7 +301,9 @@ def _curves(picture):
 def _circle(picture):
     with picture.drawing() as figure:
         axes = figure.add_axes([0.05, 0.08, 0.9, 0.8])
-        axes.set(title="The pair as a clock hand (sine →, cosine ↑)", xlim=(-2.05, 2.05), ylim=(-1.28, 1.28), aspect="equal")
+        axes.set(
+            title="The pair as a clock hand (sine →, cosine ↑)", xlim=(-2.05, 2.05), ylim=(-1.28, 1.28), aspect="equal"
+        )
         axes.axis("off")
         turn = np.linspace(0, 2 * np.pi, 200)
         axes.plot(np.sin(turn), np.cos(turn), color=GRID, linewidth=1.5)
@@ -303,7 +311,9 @@ def _circle(picture):
         (arc,) = axes.plot([], [], color=INK, linewidth=2)
         hands = [axes.plot([], [], color=color, marker="o", markevery=[1], markersize=6, linestyle=style)[0]
                  for color, style in ((BLUE, "-"), (ORANGE, "--"))]  # fmt: skip
-        names = [axes.text(0, 0, "", color=color, fontweight="bold", ha="center", va="center") for color in (BLUE, ORANGE)]
+        names = [
+            axes.text(0, 0, "", color=color, fontweight="bold", ha="center", va="center") for color in (BLUE, ORANGE)
+        ]
         picture.live(dots, arc, *hands, *names)
 
     def move(chosen, position, other, pair, d_model, base):

@@ -79,7 +79,12 @@ def scaling_explorer(predict=True):
     draw_scaled = _histogram(scaled, SCALED_LIMIT, 64, "The scores that enter the softmax", "q·k / divisor")
     draw_bars = _bars(bars)
     draw_spread = _against_size(
-        spread, "Entropy of the weights, mean of 256 queries", "bits", [_curves(1.0)[0]], [_curves(ROOT)[0]], (-0.15, 4.4)
+        spread,
+        "Entropy of the weights, mean of 256 queries",
+        "bits",
+        [_curves(1.0)[0]],
+        [_curves(ROOT)[0]],
+        (-0.15, 4.4),
     )
     draw_gradient = _against_size(
         gradient, "Gradient through the softmax, median query", "‖∂weights / ∂scores‖", _curves(1.0)[1],
@@ -117,8 +122,10 @@ def scaling_explorer(predict=True):
         draw_spread([mean_entropy] if own else None, place, numbers["mean_entropy"])
         spread.show(f"At d_k = {d_k}: {numbers['mean_entropy']:.2f} of {BITS:.0f} bits, divided by {_short(divisor)}.")
         draw_gradient(gradients if own else None, place, numbers["gradient"])
-        gradient.show(f"At d_k = {d_k}: median gradient {numbers['gradient']:.2g}, divided by {_short(divisor)}. "
-            "Shaded: the middle half of the queries.")
+        gradient.show(
+            f"At d_k = {d_k}: median gradient {numbers['gradient']:.2g}, divided by {_short(divisor)}. "
+            "Shaded: the middle half of the queries."
+        )
         say(message, _message(d_k, scale, divisor, numbers))
 
     view = View(
@@ -138,7 +145,7 @@ def _prediction():
             ("8", "8 = √64 is the standard deviation; the variance is its square."),
             ("64", "Each product q<sub>i</sub>k<sub>i</sub> has variance 1, and variances of independent terms add up: "
                    "d_k of them. The standard deviation is √64 = 8, which is what the scores are divided by."),
-            ("4096", "4096 = 64² would be the variance of 64 times <i>one</i> product; different products partly cancel."),
+            ("4096", "64² would be the variance of 64 times <i>one</i> product; different products partly cancel."),
         ],
         correct=2,
     )  # fmt: skip
@@ -150,8 +157,8 @@ def _message(d_k, scale, divisor, numbers):
         return f"Divided by √{d_k} = {d_k**0.5:.2f}, the scores have variance <b>{variance:.2f}</b>, whatever d_k is."
     if scale == NOTHING:
         return (
-            f"Without division the scores have variance <b>{variance:.1f}</b>, about d_k = {d_k}. The larger d_k, the more "
-            "a softmax picks one key and passes no gradient to the others. Move d_k, then divide by √d_k."
+            f"Without division the scores have variance <b>{variance:.1f}</b>, about d_k = {d_k}. The larger d_k, the "
+            "more the softmax picks a single key and the less gradient it passes back. Move d_k, then divide by √d_k."
         )
     return (
         f"Divided by {_short(divisor)}, the scores have variance {d_k}/{_short(divisor)}² ≈ <b>{_short(variance)}</b>. "
@@ -181,7 +188,9 @@ def _histogram(picture, limit, n_bins, title, label):
         counts, _ = np.histogram(values.numpy(), edges)
         density = counts / values.numel() / (edges[1] - edges[0])
         normal = np.exp(-(grid**2) / 2 / variance) / np.sqrt(2 * np.pi * variance)
-        top = max(density.max(), normal.max())  # heights relative to the highest: the shape and the width are what counts
+        top = max(
+            density.max(), normal.max()
+        )  # heights relative to the highest: the shape and the width are what counts
         steps.set_data(density / top)
         curve.set_ydata(normal / top)
         deviation = values.std().item()
@@ -194,7 +203,13 @@ def _histogram(picture, limit, n_bins, title, label):
 def _bars(picture):
     with picture.drawing() as figure:
         axes = figure.add_axes([0.1, 0.2, 0.88, 0.66])
-        axes.set(title="Weights of one query", xlabel="key", xlim=(0.3, N_KEYS + 0.7), ylim=(0, 1.12), xticks=range(1, N_KEYS + 1))
+        axes.set(
+            title="Weights of one query",
+            xlabel="key",
+            xlim=(0.3, N_KEYS + 0.7),
+            ylim=(0, 1.12),
+            xticks=range(1, N_KEYS + 1),
+        )
         axes.tick_params(axis="x", length=0, labelsize=8)
         keys = np.arange(1, N_KEYS + 1)
         bars = axes.bar(keys, 0 * keys, color=BLUE, width=0.75)
@@ -225,7 +240,10 @@ def _against_size(picture, title, label, unscaled, rooted, limits, log=False):
         else:
             axes.axhline(BITS, color=MUTED, linewidth=1, linestyle="--")
             axes.text(4, BITS + 0.06, "all keys equal", color=MUTED, fontsize=8)
-        for curves, color, marker, name in ((unscaled, ORANGE, "s", "no division"), (rooted, BLUE, "o", "divided by √d_k")):
+        for curves, color, marker, name in (
+            (unscaled, ORANGE, "s", "no division"),
+            (rooted, BLUE, "o", "divided by √d_k"),
+        ):
             axes.plot(SIZES, curves[len(curves) // 2], color=color, marker=marker, markersize=4, label=name)
             if len(curves) == 3:
                 axes.fill_between(SIZES, curves[0], curves[2], color=color, alpha=0.15, linewidth=0)
