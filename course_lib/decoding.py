@@ -68,7 +68,7 @@ def beam_search(
 
 
 def batched_beam_search(
-    step: Callable[[Tensor, Tensor], Tensor],
+    step: Callable[[Tensor, Tensor, Tensor], Tensor],
     n_sentences: int,
     bos_id: int,
     eos_id: int,
@@ -82,7 +82,8 @@ def batched_beam_search(
     the best ended one even if all its further tokens were certain.
 
     Args:
-        step: from prefixes [N, T] (bos first) and the sentence each belongs to [N], to next-token logits [N, V].
+        step: from prefixes [N, T] (bos first), the sentence each belongs to [N], and the row of the step before that
+            each continues [N] (for a cache), to next-token logits [N, V].
         n_sentences: how many sentences are searched for.
         max_lens: for each sentence the most tokens produced.
 
@@ -93,9 +94,10 @@ def batched_beam_search(
     owner = torch.arange(n_sentences)  # [N] the sentence of each live hypothesis, in order of sentence and log p
     log_p = torch.zeros(n_sentences, dtype=torch.float64)  # [N]
     prefix = torch.full((n_sentences, 1), bos_id)  # [N, T]
+    parent = torch.arange(n_sentences)  # [N]
 
     for length in range(1, max(max_lens) + 1):
-        logits = step(prefix, owner)
+        logits = step(prefix, owner, parent)
         k = min(beam_size, logits.shape[-1])
         top, token = logits.double().log_softmax(-1).topk(k)  # [N, k]
         top, token = log_p[:, None] + top.cpu(), token.cpu()
@@ -108,8 +110,8 @@ def batched_beam_search(
         first = torch.searchsorted(sorted_owner, sorted_owner)  # where each sentence's extensions begin
         kept = order[torch.arange(len(order)) - first < beam_size]
 
-        owner, log_p = flat_owner[kept], flat_p[kept]
-        prefix = torch.cat([prefix[kept // k], token.flatten()[kept, None]], dim=1)
+        owner, log_p, parent = flat_owner[kept], flat_p[kept], kept // k
+        prefix = torch.cat([prefix[parent], token.flatten()[kept, None]], dim=1)
         score = log_p / length**length_penalty
         max_len = torch.tensor([max_lens[sentence] for sentence in owner.tolist()])
         finished = (prefix[:, -1] == eos_id) | (max_len <= length)
@@ -126,5 +128,5 @@ def batched_beam_search(
         live = ~finished & hopeful[owner]
         if not live.any():
             break
-        owner, log_p, prefix = owner[live], log_p[live], prefix[live]
+        owner, log_p, prefix, parent = owner[live], log_p[live], prefix[live], parent[live]
     return [ids for _, ids in best]

@@ -1,6 +1,6 @@
 """A trained model as one uses it: text in, text out, and the attention between."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from course_lib.corpora.pairs import Pair
 from course_lib.decoding import batched_beam_search
 from course_lib.errors import CourseError
 from course_lib.evaluation import alignment_error_rate
+from course_lib.incremental import CachedDecoder, can_cache
 from course_lib.parts import REFERENCE, Parts
 from course_lib.recording import AttentionMaps, record_attention
 from course_lib.tokenizer import Tokenizer
@@ -96,8 +97,13 @@ class Translator:
         return [self.finish(self.tokenizer.decode(sentence)) for sentence in ids]
 
     @torch.inference_mode()
-    def search(self, sources: Sequence[list[int]], decode: DecodeConfig, progress=None) -> list[list[int]]:
-        """The best target ids (no bos, no eos) for each list of source ids (eos included)."""
+    def search(
+        self, sources: Sequence[list[int]], decode: DecodeConfig, progress=None, cache: bool = True
+    ) -> list[list[int]]:
+        """The best target ids (no bos, no eos) for each list of source ids (eos included).
+
+        ``cache`` keeps the keys and values of earlier tokens where the model's layers allow it; the result is the same.
+        """
         tokenizer, results = self.tokenizer, [[] for _ in sources]
         order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
         per_batch = max(1, 320 // decode.beam_size)
@@ -105,12 +111,7 @@ class Translator:
             chosen = order[start : start + per_batch]
             source, _ = pad_batch([sources[i] for i in chosen], tokenizer.pad_id)
             source = source.to(self.device)
-            memory = self.model.encode(source)
-
-            def step(prefix: Tensor, owner: Tensor, source: Tensor = source, memory: Tensor = memory) -> Tensor:
-                rows = owner.to(self.device)
-                return self.model.decode(prefix.to(self.device), memory[rows], source[rows], last_only=True)[:, -1]
-
+            step = self._step(source, cache)
             limits = [self._max_len(len(sources[i]), decode) for i in chosen]
             found = batched_beam_search(
                 step, len(chosen), tokenizer.bos_id, tokenizer.eos_id, decode.beam_size, limits, decode.length_penalty
@@ -120,6 +121,20 @@ class Translator:
             if progress is not None:
                 progress(len(chosen))
         return results
+
+    def _step(self, source: Tensor, cache: bool) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+        """The next token's logits, as ``batched_beam_search`` asks for them."""
+        device = self.device
+        if cache and can_cache(self.model):
+            decoder = CachedDecoder(self.model, source)
+            return lambda prefix, owner, parent: decoder.step(prefix.to(device), owner.to(device), parent.to(device))
+        memory = self.model.encode(source)
+
+        def step(prefix: Tensor, owner: Tensor, _parent: Tensor) -> Tensor:
+            owner = owner.to(device)
+            return self.model.decode(prefix.to(device), memory[owner], source[owner], last_only=True)[:, -1]
+
+        return step
 
     @property
     def device(self) -> torch.device:

@@ -88,9 +88,13 @@ def test_searches_agree(seed, beam_size, max_len, penalty):
 
     steps = [language_model(seed), language_model(seed + 1), language_model(seed + 2)]
 
-    def together(prefix: torch.Tensor, owner: torch.Tensor) -> torch.Tensor:
+    def together(prefix, owner, parent):
+        if together.before is not None:
+            assert torch.equal(prefix[:, :-1], together.before[parent]), "parent names the row that is continued"
+        together.before = prefix
         return torch.stack([steps[o](ids) for ids, o in zip(prefix.tolist(), owner.tolist(), strict=True)])
 
+    together.before = None
     limits = [max_len, 1, max_len + 2]
     batched = batched_beam_search(together, 3, BOS, EOS, beam_size, limits, penalty)
     alone = [beam_search(s, BOS, EOS, beam_size, limit, penalty) for s, limit in zip(steps, limits, strict=True)]
