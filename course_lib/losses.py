@@ -33,10 +33,9 @@ def smoothed_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float, pa
     Returns:
         A 0-dim tensor, in nats a token.
     """
-    is_token = targets != pad_id  # [B, T]
-    logits, targets = logits[is_token], targets[is_token]  # [N, V], [N]
-    log_normaliser = logits.logsumexp(dim=-1)  # [N]
-    nll = log_normaliser - logits.gather(-1, targets[:, None]).squeeze(-1)  # [N]
+    log_p = logits.log_softmax(dim=-1)  # [B, T, V]
+    loss = -log_p.gather(-1, targets[..., None]).squeeze(-1)  # [B, T]
     if smoothing:
-        nll = (1 - smoothing) * nll + smoothing * (log_normaliser - logits.mean(dim=-1))
-    return nll.mean()
+        loss = (1 - smoothing) * loss - smoothing * log_p.mean(dim=-1)
+    is_token = targets != pad_id  # [B, T]
+    return (loss * is_token).sum() / is_token.sum()
