@@ -7,6 +7,7 @@ import pkgutil
 
 from course_lib.errors import CourseError
 from course_lib.grading.exercise import Exercise
+from course_lib.grading.sources import Submission
 
 
 @functools.cache
@@ -33,3 +34,13 @@ def exercise(id: str) -> Exercise:
 def chapter_exercises(chapter: int) -> list[Exercise]:
     """The exercises of one chapter, in order."""
     return [exercise for exercise in bank().values() if exercise.chapter == chapter]
+
+
+def exercises_of(submission: Submission) -> list[Exercise]:
+    """What a submission is about: the chapters of the exercises that it names or, if it names none, defines.
+
+    Exercises that it defines besides count as well; one that is about nothing in particular is about everything.
+    """
+    named, defined = submission.named() & bank().keys(), submission.defined() & bank().keys()
+    chapters = {bank()[id].chapter for id in named or defined}
+    return [e for e in bank().values() if not chapters or e.chapter in chapters or e.id in defined]

@@ -71,10 +71,9 @@ SOFTMAX = Exercise(
     chapter=3,
     title="Softmax",
     signature="softmax(x)",
-    statement="""\
-Turn scores into weights: every number becomes positive, and the numbers along the **last axis** sum to 1.
+    statement=r"""Turn scores into weights: every number becomes positive, and those along the **last axis** sum to 1.
 
-$$\\mathrm{softmax}(x)_j = \\frac{e^{x_j}}{\\sum_k e^{x_k}}$$
+$$\mathrm{softmax}(x)_j = \frac{e^{x_j}}{\sum_k e^{x_k}}$$
 
 - `x` has any number of axes; the result has its shape and dtype. `x` itself stays as it was.
 - Scores may be large: it must work at ±10,000, where `exp` overflows. Which number may be added to all scores of a row
@@ -109,7 +108,8 @@ $$\\mathrm{softmax}(x)_j = \\frac{e^{x_j}}{\\sum_k e^{x_k}}$$
             softmax_by_loop, needs=("values",), atol=1e-3,
         ),
         check_gradients(
-            "gradients", 2, "Stay with torch operations on x: no NumPy, `.item()`, `.detach()`, or new tensors of numbers.",
+            "gradients", 2,
+            "Stay with torch operations on x: no NumPy, `.item()`, `.detach()`, or new tensors of numbers.",
             lambda g: [(normal(g, 5),), (normal(g, 2, 3, 4),)], lambda x: x.softmax(-1), needs=("values",),
         ),
         check_values(
@@ -140,13 +140,13 @@ $$\\mathrm{softmax}(x)_j = \\frac{e^{x_j}}{\\sum_k e^{x_k}}$$
         ),
         Misconception(
             "lost_axis", lambda x: exponentials(x) / exponentials(x).sum(-1),
-            "A sum or a maximum along the last axis removes that axis, and then the shapes no longer line up row by row. "
-            "There is an option that keeps it, with length 1.",
+            "A sum or a maximum along the last axis removes that axis, and then the shapes no longer line up row by "
+            "row. There is an option that keeps it, with length 1.",
         ),
         Misconception(
             "divides_by_sum_of_scores", lambda x: x / x.sum(-1, keepdim=True),
-            "These are the scores divided by the sum of the scores, as document 001 has it (E045). What makes all of them "
-            "positive first?",
+            "These are the scores divided by the sum of the scores, as document 001 has it (E045). What makes all of "
+            "them positive first?",
         ),
         Misconception(
             "not_normalised", exponentials,
@@ -166,13 +166,13 @@ $$\\mathrm{softmax}(x)_j = \\frac{e^{x_j}}{\\sum_k e^{x_k}}$$
         ),
         Misconception(
             "unstable", lambda x: x.exp() / x.exp().sum(-1, keepdim=True),
-            "This is what happens when exp is taken of the scores as they are: it overflows to inf (or all of a row become "
-            "0), and inf/inf is NaN.",
+            "This is what happens when exp is taken of the scores as they are: it overflows to inf (or all of a row "
+            "become 0), and inf/inf is NaN.",
         ),
         Misconception(
             "one_maximum", softmax_of_global_maximum,
-            "You subtract one number from the whole tensor. In a row far below the overall maximum every exponential is 0, "
-            "and 0/0 is NaN.",
+            "You subtract one number from the whole tensor. In a row far below the overall maximum every exponential "
+            "is 0, and 0/0 is NaN.",
         ),
         Misconception(
             "in_place", softmax_in_place,
@@ -184,7 +184,8 @@ $$\\mathrm{softmax}(x)_j = \\frac{e^{x_j}}{\\sum_k e^{x_k}}$$
         ),
         Misconception(
             "detached", lambda x: x.detach().softmax(-1),
-            "The values are right, but they are cut off from x, so that nothing in front of your softmax could be trained.",
+            "The values are right, but they are cut off from x, so that nothing in front of your softmax could be "
+            "trained.",
         ),
     ),
     alternatives=(softmax_by_logarithm, softmax_by_differences, softmax_row_by_row, lambda x: x.log_softmax(-1).exp()),
@@ -242,9 +243,8 @@ CAUSAL_MASK = Exercise(
     chapter=3,
     title="The causal mask",
     signature="causal_mask(t_q, t_k)",
-    statement="""\
-While a sentence is being produced, a position may look at itself and at what came before, never ahead. Say so in a
-boolean tensor `[Tq, Tk]`: **True where query i may attend to key j.**
+    statement=r"""While a sentence is being produced, a position may look at itself and at what came before, not ahead.
+Say so in a boolean tensor `[Tq, Tk]`: **True where query i may attend to key j.**
 
 When the keys of earlier positions are kept from step to step, there are more keys than queries: the queries are then
 the *last* `t_q` positions. So the last query is aligned with the last key, and `causal_mask(2, 5)` is
@@ -267,7 +267,8 @@ It also has to work for more queries than keys; then the first rows may attend t
             lambda g: [(size(g, 3, 7),) * 2, (1, 1)], causal_by_loop,
         ),
         check_values(
-            "more_keys", 2, "Draw t_q=2, t_k=5. The last query is the last position: what may it see? And the one before?",
+            "more_keys", 2,
+            "Draw t_q=2, t_k=5. The last query is the last position: what may it see? And the one before?",
             cached_sizes, causal_by_loop, needs=("square",),
         ),
         check_values(
@@ -275,7 +276,8 @@ It also has to work for more queries than keys; then the first rows may attend t
             longer_sizes, causal_by_loop, needs=("square",),
         ),
         Check(
-            "in_use", 2, "Under your mask, attention to a later position is possible or attention to an earlier one is not.",
+            "in_use", 2,
+            "Under your mask, attention to a later position is possible or attention to an earlier one is not.",
             lambda seed: {
                 "query": normal(generator(seed), 6, 4), "key": normal(generator(seed + 1), 6, 4),
                 "value": normal(generator(seed + 2), 6, 3), "last": 2,
@@ -298,7 +300,8 @@ It also has to work for more queries than keys; then the first rows may attend t
         ),
         Misconception(
             "numbers", lambda t_q, t_k: torch.ones(t_q, t_k).tril(t_k - t_q),
-            "The right places, but numbers: added to the scores or inverted with ~ they mean something else. Make it boolean.",
+            "The right places, but numbers: added to the scores or inverted with ~ they mean something else. Make it "
+            "boolean.",
         ),
         Misconception(
             "integers", lambda t_q, t_k: torch.ones(t_q, t_k).long().tril(t_k - t_q),
@@ -333,7 +336,9 @@ It also has to work for more queries than keys; then the first rows may attend t
             "Right as long as there are at least as many keys as queries. With fewer, the first queries see nothing.",
         ),
     ),
-    alternatives=(causal_by_comparison, causal_by_loops, lambda t_q, t_k: ~torch.ones(t_q, t_k).triu(1 + t_k - t_q).bool()),
+    alternatives=(
+        causal_by_comparison, causal_by_loops, lambda t_q, t_k: ~torch.ones(t_q, t_k).triu(1 + t_k - t_q).bool(),
+    ),
 )  # fmt: skip
 
 # --- padding_mask -----------------------------------------------------------------------------------------------------
@@ -385,10 +390,9 @@ PADDING_MASK = Exercise(
     chapter=3,
     title="The padding mask",
     signature="padding_mask(ids, pad_id)",
-    statement="""\
-Sentences of a batch have different lengths, so the short ones are filled up with a padding id that means nothing.
-No query should attend to it. From the ids `[B, Tk]` make a boolean mask `[B, 1, 1, Tk]`: **True where the key is a real
-token.** The two axes of length 1 are for heads and queries: the mask broadcasts over both.
+    statement=r"""Sentences of a batch have different lengths, so the short ones are filled up with a padding id
+that means nothing. No query should attend to it. From the ids `[B, Tk]` make a boolean mask `[B, 1, 1, Tk]`: **True where the
+key is a real token.** The two axes of length 1 are for heads and queries: the mask broadcasts over both.
 
 `pad_id` can be any id, and padding can stand anywhere. `ids` stays as it was.""",
     minutes=5,
@@ -396,7 +400,7 @@ token.** The two axes of length 1 are for heads and queries: the mask broadcasts
     concepts=("C15",),
     errata=("E059", "E060"),
     reference=masks.padding_mask,
-    starter=starter("padding_mask(ids, pad_id)", "ids [B, Tk] -> bool [B, 1, 1, Tk], True where the key is a real token."),
+    starter=starter("padding_mask(ids, pad_id)", "[B, Tk] -> bool [B, 1, 1, Tk], True where the key is a real token."),
     read_again="chapter 03, “Masks”",
     library_calls=("padding_mask",),
     checks=(
@@ -406,7 +410,9 @@ token.** The two axes of length 1 are for heads and queries: the mask broadcasts
         ),
         check_values(
             "other_id", 2, "The padding id is an argument: it need not be 0, and 0 may be a word.",
-            lambda g: [(padded(g, [2, 4, 3], 4, 7), 7), (padded(g, [3, 5], 5, 1), 1), (padded(g, [4, 2], 6, -100), -100)],
+            lambda g: [
+                (padded(g, [2, 4, 3], 4, 7), 7), (padded(g, [3, 5], 5, 1), 1), (padded(g, [4, 2], 6, -100), -100),
+            ],
             padding_by_loop, needs=("values",),
         ),
         check_values(
@@ -446,15 +452,16 @@ token.** The two axes of length 1 are for heads and queries: the mask broadcasts
         ),
         Misconception(
             "every_pair", lambda ids, pad_id: ((ids != pad_id)[:, :, None] & (ids != pad_id)[:, None])[:, None],
-            "You also forbid the padded queries everything. They need no mask (nobody looks at their results), and with "
-            "cross-attention the number of queries is not known here.",
+            "You also forbid the padded queries everything. They need no mask (nobody looks at their results), and "
+            "with cross-attention the number of queries is not known here.",
         ),
         Misconception(
             "numbers", lambda ids, pad_id: (ids != pad_id).float()[:, None, None],
             "The right places, but numbers: added to the scores they mean something else. Make it boolean.",
         ),
         Misconception(
-            "penalties", lambda ids, pad_id: torch.zeros(ids.shape).masked_fill(ids == pad_id, -torch.inf)[:, None, None],
+            "penalties",
+            lambda ids, pad_id: torch.zeros(ids.shape).masked_fill(ids == pad_id, -torch.inf)[:, None, None],
             "These are numbers to add to the scores, 0 and -inf. A mask here says True or False.",
         ),
         Misconception(
@@ -501,7 +508,7 @@ def attention_by_loop(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | 
 
 def attend(g: torch.Generator, lead: tuple, t_q: int, t_k: int, d: int, d_v: int, dtype=torch.float32) -> tuple:
     """Random query, key and value."""
-    return normal(g, *lead, t_q, d, dtype=dtype), normal(g, *lead, t_k, d, dtype=dtype), normal(g, *lead, t_k, d_v, dtype=dtype)
+    return tuple(normal(g, *lead, *shape, dtype=dtype) for shape in ((t_q, d), (t_k, d), (t_k, d_v)))
 
 
 def some(g: torch.Generator, *shape: int) -> Tensor:
@@ -624,17 +631,16 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
     chapter=3,
     title="Scaled dot-product attention",
     signature="scaled_dot_product_attention(query, key, value, mask=None)",
-    statement="""\
-The heart of the Transformer (Vaswani et al. 2017, eq. 1):
+    statement=r"""The heart of the Transformer (Vaswani et al. 2017, eq. 1):
 
-$$\\mathrm{Attention}(Q, K, V) = \\mathrm{softmax}\\!\\left(\\frac{QK^\\top}{\\sqrt{d_k}}\\right) V$$
+$$\mathrm{Attention}(Q, K, V) = \mathrm{softmax}\!\left(\frac{QK^\top}{\sqrt{d_k}}\right) V$$
 
 | argument | shape | |
 |---|---|---|
 | `query` | `[…, Tq, D]` | the leading axes … may be none, or a batch, or a batch and heads |
 | `key` | `[…, Tk, D]` | |
 | `value` | `[…, Tk, Dv]` | |
-| `mask` | two axes or more, broadcasts to `[…, Tq, Tk]` | boolean, **True where query i may attend to key j**; None: no mask |
+| `mask` | two axes or more, broadcasts to `[…, Tq, Tk]` | boolean, **True = may attend**; None: no mask |
 
 The result is `[…, Tq, Dv]`, in the dtype of the inputs, which stay as they were.
 
@@ -652,11 +658,12 @@ The result is `[…, Tq, Dv]`, in the dtype of the inputs, which stay as they we
     ),
     read_again="chapter 03, “One formula, three steps”",
     requires=("softmax",),
-    library_calls=("scaled_dot_product_attention", "MultiheadAttention", "multi_head_attention_forward", "flex_attention"),
+    library_calls=("scaled_dot_product_attention", "MultiheadAttention", "multi_head_attention_forward"),
     checks=(
         check_values(
             "values", 3, "Compute scores, weights and output one after the other, and look at the shape of each.",
-            lambda g: [attend(g, (), 3, 5, 4, 6), attend(g, (2,), 3, 5, 4, 6), (*attend(g, (2, 3), 4, 6, 5, 7), None)], SDPA,
+            lambda g: [attend(g, (), 3, 5, 4, 6), attend(g, (2,), 3, 5, 4, 6), (*attend(g, (2, 3), 4, 6, 5, 7), None)],
+            SDPA,
         ),
         check_values(
             "mask", 3, "Where the mask is False the weight must be 0, and the others still sum to 1.",
@@ -667,7 +674,8 @@ The result is `[…, Tq, Dv]`, in the dtype of the inputs, which stay as they we
             scrambled_cases, attention_by_loop, needs=("mask",),
         ),
         check_values(
-            "nothing_to_attend", 2, "What does your softmax make of a row in which nothing is allowed? It should come to zeros.",
+            "nothing_to_attend", 2,
+            "What does your softmax make of a row in which nothing is allowed? It should come to zeros.",
             empty_cases, attention_by_loop, needs=("mask",),
         ),
         check_values(
@@ -680,7 +688,8 @@ The result is `[…, Tq, Dv]`, in the dtype of the inputs, which stay as they we
             attention_by_loop, needs=("values", "mask"),
         ),
         check_gradients(
-            "gradients_of_nothing", 1, "Where NaN arises on the way its gradient is NaN too, even if the NaN is replaced later.",
+            "gradients_of_nothing", 1,
+            "Where NaN arises on the way its gradient is NaN too, even if the NaN is replaced later.",
             empty_cases, attention_by_loop, needs=("nothing_to_attend", "gradients"),
         ),
         check_values(
@@ -727,7 +736,8 @@ The result is `[…, Tq, Dv]`, in the dtype of the inputs, which stay as they we
         ),
         Misconception(
             "no_softmax", steps(weigh=lambda s: s),
-            "These are the values you get without a softmax, as document 004 has it (E121): scores are not weights yet.",
+            "These are the values you get without a softmax, as document 004 has it (E121): scores are not weights "
+            "yet.",
         ),
         Misconception(
             "divides_by_sum_of_scores", steps(weigh=lambda s: s / s.sum(-1, keepdim=True)),
@@ -770,14 +780,17 @@ The result is `[…, Tq, Dv]`, in the dtype of the inputs, which stay as they we
             "You hide what may be attended to. True means “may attend”.",
         ),
         Misconception(
-            "mask_after_softmax", steps(hide=lambda s, mask: s, finish=lambda a, v, mask: (a if mask is None else a * mask) @ v),
+            "mask_after_softmax", steps(hide=lambda s, mask: s, finish=lambda a, v, m: (a if m is None else a * m) @ v),
             "You hide keys after the softmax: the weights that are left no longer sum to 1.",
         ),
         Misconception(
             "mask_renormalised",
-            steps(hide=lambda s, mask: s, finish=lambda a, v, m: (a if m is None else a * m / (a * m).sum(-1, keepdim=True)) @ v),
-            "You hide keys after the softmax and divide by what is left. That is 0/0 where nothing is left, be it because "
-            "nothing is allowed or because a hidden score is far above the others.",
+            steps(
+                hide=lambda s, mask: s,
+                finish=lambda a, v, m: (a if m is None else a * m / (a * m).sum(-1, keepdim=True)) @ v,
+            ),
+            "You hide keys after the softmax and divide by what is left. That is 0/0 where nothing is left, be it "
+            "because nothing is allowed or because a hidden score is far above the others.",
         ),
         Misconception(
             "masked_scores_are_zero", steps(hide=lambda s, mask: s * mask, finish=plain_sum),
@@ -793,8 +806,8 @@ The result is `[…, Tq, Dv]`, in the dtype of the inputs, which stay as they we
         ),
         Misconception(
             "mean_of_nothing", steps(hide=lambda s, mask: s.masked_fill(~mask, -1e9), finish=plain_sum),
-            "A large negative number instead of -inf: where *everything* is masked all scores are equal, and the softmax "
-            "takes the mean of what should be hidden.",
+            "A large negative number instead of -inf: where *everything* is masked all scores are equal, and the "
+            "softmax takes the mean of what should be hidden.",
         ),
         Misconception(
             "nan_of_nothing", steps(hide=lambda s, mask: s.masked_fill(~mask, -torch.inf), finish=plain_sum),
@@ -806,8 +819,8 @@ The result is `[…, Tq, Dv]`, in the dtype of the inputs, which stay as they we
                 hide=lambda s, mask: s + torch.zeros(mask.shape, dtype=s.dtype).masked_fill(~mask, -torch.inf),
                 finish=lambda a, v, mask: a.nan_to_num() @ v,
             ),
-            "The NaN is gone from the result but not from the gradient: it went through the softmax. Let it not arise, or "
-            "stop it before the softmax.",
+            "The NaN is gone from the result but not from the gradient: it went through the softmax. Let it not "
+            "arise, or stop it before the softmax.",
         ),
         Misconception(
             "unstable", steps(weigh=lambda s: s.exp() / s.exp().sum(-1, keepdim=True)),
@@ -822,7 +835,7 @@ The result is `[…, Tq, Dv]`, in the dtype of the inputs, which stay as they we
             "Operators like /= write into the caller's tensor. Make a new one.",
         ),
         Misconception(
-            "float32_only", lambda *given: SDPA(*(x.float() if x is not None and x.is_floating_point() else x for x in given)),
+            "float32_only", lambda q, k, v, mask=None: steps()(q.float(), k.float(), v.float(), mask),
             "Your result is always float32. It should have the dtype of the inputs.",
         ),
     ),
@@ -917,11 +930,10 @@ SPOT_THE_BUG = Exercise(
     chapter=3,
     title="Spot the bug: self-attention as two of the documents tell it",
     signature="spot_the_bug_03(x, w_q, w_k, w_v)",
-    statement="""\
-Documents 000 (§3.1) and 001 (§3.1) describe self-attention in steps. The code below follows their steps to the letter;
-their formula says something else. **Three lines are wrong: repair them**, so that the function computes
+    statement=r"""Documents 000 (§3.1) and 001 (§3.1) describe self-attention in steps. The code below follows them to
+the letter; their formula says something else. **Three lines are wrong: repair them**, so that the function computes
 
-$$\\mathrm{softmax}\\!\\left(\\frac{QK^\\top}{\\sqrt{d_k}}\\right) V \\quad\\text{with}\\quad Q = XW^Q,\\; K = XW^K,\\; V = XW^V.$$
+$$\mathrm{softmax}\!\left(\frac{QK^\top}{\sqrt{d_k}}\right) V, \qquad Q = XW^Q,\quad K = XW^K,\quad V = XW^V.$$
 
 `x` is `[…, T, D]`, `w_q` and `w_k` are `[D, Dk]`, `w_v` is `[D, Dv]`; the result is `[…, T, Dv]`: one vector for each
 token, made of the values of all tokens.
@@ -944,14 +956,17 @@ Before you begin: which of the lines give weights that can be negative, or divid
             lambda x, w_q, w_k, w_v: SDPA(x @ w_q, x @ w_k, x @ w_v),
         ),
         Check(
-            "all_from_all", 2, "Every output is made of the values of all tokens: change one token, and all outputs change.",
+            "all_from_all", 2,
+            "Every output is made of the values of all tokens: change one token, and all outputs change.",
             lambda seed: {"arguments": tokens(generator(seed), (), 5, 6, 4, 3, torch.float64)},
             who_depends_on_whom, expect_all_depend_on_all, needs=("values",),
         ),
         check_values(
-            "equal_scores", 2, "When all scores are 0, all tokens deserve the same weight, and nothing is divided by 0.",
+            "equal_scores", 2,
+            "When all scores are 0, all tokens deserve the same weight, and nothing is divided by 0.",
             lambda g: [
-                (x, w_q, torch.zeros_like(w_k), w_v) for x, w_q, w_k, w_v in [tokens(g, (), 4, 5, 3, 6), tokens(g, (3,), 2, 4, 6, 5)]
+                (x, w_q, torch.zeros_like(w_k), w_v)
+                for x, w_q, w_k, w_v in [tokens(g, (), 4, 5, 3, 6), tokens(g, (3,), 2, 4, 6, 5)]
             ],
             self_attention_by_loop,
         ),
@@ -971,17 +986,18 @@ Before you begin: which of the lines give weights that can be negative, or divid
     misconceptions=(
         Misconception(
             "sum_of_scores", repair(by_sum),
-            "Values are now combined rightly. But dividing by the sum of the scores makes no weights: look for a negative one.",
+            "Values are now combined rightly. But dividing by the sum of the scores makes no weights: look for a "
+            "negative one.",
         ),
         Misconception(
             "added", repair(combine=lambda a, q, k, v: v + a @ v),
-            "You still add the weighted sum to the values. Around attention there will be such a sum one day, a residual "
-            "connection, but it is no part of it.",
+            "You still add the weighted sum to the values. Around attention there will be such a sum one day, a "
+            "residual connection, but it is no part of it.",
         ),
         Misconception(
             "concatenated", repair(combine=lambda a, q, k, v: torch.cat([q, k, a @ v], -1)),
-            "Queries and keys have done their work in the scores: they are no part of the result. What is concatenated, "
-            "later, are the results of several heads.",
+            "Queries and keys have done their work in the scores: they are no part of the result. What is "
+            "concatenated, later, are the results of several heads.",
         ),
         Misconception(
             "only_softmax_repaired", repair(combine=lambda a, q, k, v: torch.cat([q, k, v + a @ v], -1)),
@@ -1009,7 +1025,8 @@ Before you begin: which of the lines give weights that can be negative, or divid
         ),
         Misconception(
             "one_vector", repair(combine=lambda a, q, k, v: (a @ v).sum(-2)),
-            "You sum over the tokens at the end, as document 004 does (E107): one vector is left of the whole sentence.",
+            "You sum over the tokens at the end, as document 004 does (E107): one vector is left of the whole "
+            "sentence.",
         ),
     ),
     alternatives=(self_attention_by_einsum, self_attention_token_by_token, self_attention_by_loop),

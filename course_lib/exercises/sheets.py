@@ -43,11 +43,12 @@ def problem_sheet(chapter: int) -> NotebookNode:
     opening = f"""\
 # Chapter {chapter:02}: exercises
 
-{len(exercises)} exercises, {points} points, about {minutes} minutes. Replace the line that raises the error by your code, run
-the cell, and run the check below it: it says at once what is right, and what the mistake may be. `hint("{exercises[0].id}")`
-gives a hint. What passes is kept, and runs in the models of later chapters: `my_parts()` shows it.
+{len(exercises)} exercises, {points} points, about {minutes} minutes. Replace the line that raises the error by your
+code, run the cell, and run the check below it: it says at once what is right, and what the mistake may be.
+`hint("{exercises[0].id}")` gives a hint. What passes is kept, and runs in the models of later chapters: `my_parts()`
+shows it.
 
-A problem sheet counts from the top: every cell is run in order, and the last definition of a name is the one that counts."""
+When a sheet is graded, every cell is run from the top, and the last definition of a name is the one that counts."""
     cells = [
         new_markdown_cell(opening, id="opening"),
         new_code_cell(IMPORTS, id="imports", metadata={"tags": ["imports"]}),

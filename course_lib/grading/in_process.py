@@ -1,9 +1,10 @@
-"""Runs a submission that is trusted, in this process: in a notebook it is the learner's own, at `course check` one's own.
+"""Runs a trusted submission in this process: in a notebook the learner's own, at `course check` one's own.
 
 A class of people one does not know is graded elsewhere, isolated; the judge is the same.
 """
 
 import __future__
+
 import contextlib
 import io
 import linecache
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 
 import torch
 
@@ -33,7 +34,7 @@ LOAD_SECONDS = 600.0
 OUTPUT_LIMIT = 20_000
 NOT_THEIRS = tuple(
     str(Path(folder)) + os.sep
-    for folder in (Path(__file__).parents[1], Path(torch.__file__).parent, *map(sysconfig.get_path, ("stdlib", "purelib")))
+    for folder in (Path(__file__).parents[1], *map(sysconfig.get_path, ("stdlib", "purelib", "platlib")))
 )
 FUTURE_FLAGS = sum(getattr(__future__, name).compiler_flag for name in set(__future__.all_feature_names))
 _numbers = count(1)
@@ -118,7 +119,8 @@ def is_librarys(exercise: Exercise, submission: object) -> bool:
         submission = submission.func
     if isinstance(submission, type):
         return exercise.reference in submission.__mro__
-    return exercise.reference in (submission, vars(submission).get("__wrapped__") if hasattr(submission, "__dict__") else None)
+    wrapped = submission.__dict__.get("__wrapped__") if isinstance(submission, FunctionType) else None
+    return exercise.reference in (submission, wrapped)
 
 
 def one_line(error: BaseException) -> str:

@@ -37,8 +37,8 @@ def compare(
         return Difference(path, text)
 
     def items(keys) -> Difference | None:
-        pairs = ((key, compare(got[key], want[key], atol, rtol, equal_nan=equal_nan, path=(*path, key))) for key in keys)
-        return next((difference for _, difference in pairs if difference), None)
+        found = (compare(got[key], want[key], atol, rtol, equal_nan=equal_nan, path=(*path, key)) for key in keys)
+        return next((difference for difference in found if difference), None)
 
     if isinstance(want, Tensor) or isinstance(got, Tensor) or _is_number(want):
         return _compare_numbers(got, want, atol, rtol, equal_nan, differ)
@@ -124,8 +124,8 @@ def _result(check: Check, status: str, message: str, misconception: str | None =
 
 def _librarys_own(exercise: Exercise, seed: int) -> ExerciseResult:
     text = (
-        f"this is the library's own `{exercise.id}`, not yours: it earns nothing. Define your own, and run the cell that "
-        "defines it"
+        f"this is the library's own `{exercise.id}`, not yours: it earns nothing. Define your own, and run the cell "
+        "that defines it"
     )
     checks = tuple(_result(check, "failed", text) for check in exercise.checks)
     return ExerciseResult(exercise.id, exercise.title, checks, seed, exercise.read_again, library_object=True)
@@ -142,7 +142,8 @@ def _diagnose(
     failing = [question for question in questions if question.check.id in failures]
     passed = [question for question in questions if results[question.check.id].status == "passed"]
     explains = {
-        m.id: {q.check.id for q in failing if _same(q.ask(m), failures[q.check.id], q.check)} for m in exercise.misconceptions
+        m.id: {q.check.id for q in failing if _same(q.ask(m), failures[q.check.id], q.check)}
+        for m in exercise.misconceptions
     }
 
     def agreement(misconception: Misconception) -> int:
@@ -250,8 +251,7 @@ def _sentence(difference: Difference, exercise: Exercise, inputs: dict) -> str:
         names = []
     if "cases" in inputs and path and isinstance(path[0], int):
         arguments = inputs["cases"][path.pop(0)]
-        call = ", ".join(f"{n}={describe(a)}" for n, a in zip(names, arguments)) or ", ".join(map(describe, arguments))
-        call = f"with {call}: "
+        call = f"with {_call(names, arguments)}: "
     match path:
         case ["result", *rest]:
             place = "".join(f"[{part!r}]" for part in rest)
@@ -263,6 +263,14 @@ def _sentence(difference: Difference, exercise: Exercise, inputs: dict) -> str:
         case _:
             subject = "".join(f"{part}: " for part in path)
     return call + subject + text
+
+
+def _call(names: list[str], arguments: tuple) -> str:
+    """The arguments of a call: "query [3, 4], mask bool [3, 5], pad_id=0"."""
+    described = [describe(argument) for argument in arguments]
+    by_shape = [isinstance(a, Tensor) and text.endswith(kind_of_tensor(a)) for a, text in zip(arguments, described)]
+    named = [f"{n} {text}" if shape else f"{n}={text}" for n, text, shape in zip(names, described, by_shape)]
+    return ", ".join(named or described)
 
 
 def _argument(names: list[str], index: int) -> str:

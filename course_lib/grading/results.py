@@ -72,16 +72,20 @@ class ExerciseResult:
     def __str__(self) -> str:
         """Plain text, a line for each check."""
         lines = [f"{self.id}: {self.verdict()}"]
-        for check in () if self.missing else self.checks:
+        for check in self._rows():
             first, *more = check.message.splitlines() or [""]
-            lines.append(f"  {SIGNS[check.status]} {check.id} ({check.points}/{check.max_points}){': ' * bool(first)}{first}")
+            marks = f"{check.id} ({check.points}/{check.max_points})"
+            lines.append(f"  {SIGNS[check.status]} {marks}" + (f": {first}" if first else ""))
             lines += [f"      {line}" for line in more]
         return "\n".join(lines + [f"  {note}" for note in self.closing()])
 
     def verdict(self) -> str:
-        if self.missing:
+        if self.missing or self.library_object:
             return self.checks[0].message
         return f"{self.points} of {self.max_points} points"
+
+    def _rows(self) -> tuple[CheckResult, ...]:
+        return () if self.missing or self.library_object else self.checks
 
     def closing(self) -> list[str]:
         """The lines below the checks: where to read again, and the notes."""
@@ -92,7 +96,7 @@ class ExerciseResult:
     def _repr_html_(self) -> str:
         """A small card that reads well on light and dark ground, without scripts."""
         sign = "✓" if self.passed else "–" if self.missing else "✗"
-        rows = "".join(map(_row, () if self.missing else self.checks))
+        rows = "".join(map(_row, self._rows()))
         below = "".join(
             f'<div style="margin-top:.4em;color:var(--jp-content-font-color2, inherit);opacity:.85">{code(line)}</div>'
             for line in self.closing()

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 from course_lib.errors import CourseError
@@ -187,7 +188,7 @@ def _read_python(path: Path) -> list[Cell]:
         raise CourseError(f"{path} is not a Python file: its text is not UTF-8 ({error})") from None
     starts = [0, *(match.start() for match in PERCENT.finditer(text)), len(text)]
     if len(starts) > 2:
-        pieces = [text[a:b] for a, b in zip(starts, starts[1:])]
+        pieces = [text[a:b] for a, b in pairwise(starts)]
         return [_cell(f"cell {i}", piece) for i, piece in enumerate((p for p in pieces if p.strip()), 1)]
     whole = _cell("the file", text)
     if whole.error:
@@ -310,8 +311,6 @@ def _analyse(text: str) -> Statement:
 def _skeleton(source: str) -> str:
     tree = ast.parse(source)
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-            if isinstance(body[0].value.value, str):
-                body.pop(0)
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module) and ast.get_docstring(node, clean=False):
+            node.body.pop(0)
     return ast.dump(tree)
