@@ -104,9 +104,11 @@ def is_held_out(combination: str) -> bool:
 
 
 def _derive(rng: Random, depth: int = 0) -> Derivation:
+    """One sentence; with a depth, a complex one whose clauses are complex again."""
+    complex_rule = next(rule for rule in GRAMMAR["Sentence"] if rule.name == "complex")
     while True:
         try:
-            tree = draw("Sentence", rng, None, depth)
+            tree = draw_rule(complex_rule, rng, None, depth) if depth else draw("Sentence", rng)
         except DeadEnd:
             continue
         return Derivation(tree.kids["C"].rule.name, pair_of(tree), tree)

@@ -55,7 +55,7 @@ class Rule:
     slots: tuple[Slot, ...]
     weight: float
     agreement: str
-    differ: tuple[str, ...]
+    differ: tuple[tuple[str, str], ...]
 
 
 class Tree(NamedTuple):
@@ -107,7 +107,7 @@ def _rule(phrase: str, line: str) -> Rule:
         tuple(slots),
         float(options.get("weight", 1)),
         options.get("agr", next((letter for letter in "PNX" if letter in names), "third")),
-        tuple(options["differ"].split(",")) if "differ" in options else (),
+        tuple(tuple(pair.split(",")) for pair in options.get("differ", "").split(";") if pair),
     )
 
 
@@ -125,10 +125,17 @@ GRAMMAR = _read_rules(RULES)
 
 
 @cache
+def _by_category() -> dict[str, list[Entry]]:
+    categories: dict[str, list[Entry]] = {}
+    for entry in LEXICON:
+        categories.setdefault(entry.category, []).append(entry)
+    return categories
+
+
+@cache
 def entries(slot: Slot, asked: Entry | str | None) -> tuple[Entry, ...]:
     """The entries that may fill a slot, where `asked` is the entry (or the classes, joined by +) it relates to."""
-    found = [e for e in LEXICON if e.category == slot.kind]
-    found = [e for e in found if slot.required <= e.classes and not slot.forbidden & e.classes]
+    found = [e for e in _by_category()[slot.kind] if slot.required <= e.classes and not slot.forbidden & e.classes]
     if slot.relation == "@":
         wanted = asked.takes if isinstance(asked, Entry) else frozenset((asked or "").split("+"))
         found = [e for e in found if wanted & e.classes]
@@ -182,8 +189,9 @@ def draw_rule(rule: Rule, rng: Random, asked: Entry | str | None = None, depth: 
             if not found:
                 raise DeadEnd(f"no {slot.kind} for {source}")
             kids[slot.name] = found[int(rng.random() * len(found))]
-    if rule.differ and _overlap(*(kids[name] for name in rule.differ)):
-        raise DeadEnd(f"{rule.differ} are the same")
+    for one, other in rule.differ:
+        if _overlap(kids[one], kids[other]):
+            raise DeadEnd(f"{one} and {other} are the same")
     return Tree(rule, kids, asked)
 
 

@@ -20,7 +20,7 @@ NOUNS = """
 teacher | 老师 | lǎoshī | 位
 doctor | 医生 | yīshēng | 位
 nurse | 护士 | hùshi | 位
-student | 学生 | xuésheng | 个 | many pupil
+student | 学生 | xuésheng | 个 | many pupil studying
 driver | 司机 | sījī | 位
 cook | 厨师 | chúshī | 位
 police officer | 警察 | jǐngchá | 位
@@ -118,16 +118,16 @@ wine | 葡萄酒 | pútaojiǔ | 瓶 | dish
 cola | 可乐 | kělè | 瓶 | dish
 
 [noun text count]
-book | 书 | shū | 本 | readable small goods paper
-novel | 小说 | xiǎoshuō | 本 | readable written small goods paper
+book | 书 | shū | 本 | readable small goods paper midprice
+novel | 小说 | xiǎoshuō | 本 | readable written small goods paper midprice
 magazine | 杂志 | zázhì | 本 | readable small goods paper
 newspaper | 报纸 | bàozhǐ | 份 | readable small goods
-dictionary | 词典 | cídiǎn | 本 | small goods tool paper
+dictionary | 词典 | cídiǎn | 本 | small goods tool paper midprice
 letter | 信 | xìn | 封 | readable written small mail
 email | 邮件 | yóujiàn | 封 | readable written received
 article | 文章 | wénzhāng | 篇 | readable written
-story | 故事 | gùshi | 个 | readable written
-poem | 诗 | shī | 首 | readable written
+story | 故事 | gùshi | 个 | recited written told
+poem | 诗 | shī | 首 | recited written
 question | 问题 | wèntí | 个 | question
 
 [noun show count public]
@@ -140,7 +140,7 @@ photo | 照片 | zhàopiàn | 张 | photo
 picture | 画 | huà | 幅 | goods
 map | 地图 | dìtú | 张 | drawn goods tool
 
-[noun clothes count goods washable]
+[noun clothes count goods washable midprice]
 shirt | 衬衫 | chènshān | 件
 coat | 大衣 | dàyī | 件 | warm
 sweater | 毛衣 | máoyī | 件 | warm
@@ -148,31 +148,31 @@ jacket | 夹克 | jiákè | 件 | warm
 skirt | 裙子 | qúnzi | 条
 dress | 连衣裙 | liányīqún | 条
 
-[noun clothes pair goods washable]
+[noun clothes pair goods washable midprice]
 trousers | 裤子 | kùzi | 条
 shoes | 鞋 | xié | 双
 socks | 袜子 | wàzi | 双
 
 [noun accessory count goods]
-hat | 帽子 | màozi | 顶
-scarf/scarves | 围巾 | wéijīn | 条 | warm
+hat | 帽子 | màozi | 顶 | midprice
+scarf/scarves | 围巾 | wéijīn | 条 | warm midprice
 watch | 手表 | shǒubiǎo | 块 | device small lost
 ring | 戒指 | jièzhi | 枚 | small lost
 
 [noun accessory pair goods]
-glasses | 眼镜 | yǎnjìng | 副
-gloves | 手套 | shǒutào | 副
+glasses | 眼镜 | yǎnjìng | 副 | midprice
+gloves | 手套 | shǒutào | 副 | midprice
 
 [noun thing count goods small]
 phone | 手机 | shǒujī | 部 | device lost stolen used
 computer | 电脑 | diànnǎo | 台 | device used stolen
 camera | 照相机 | zhàoxiàngjī | 台 | device used stolen
 bag | 包 | bāo | 个 | bagged container stolen heavy lost
-umbrella | 雨伞 | yǔsǎn | 把 | used lost lent
+umbrella | 雨伞 | yǔsǎn | 把 | lost lent midprice
 gift | 礼物 | lǐwù | 件 | mail present
-cup | 杯子 | bēizi | 个 | fragile washable
-plate | 盘子 | pánzi | 个 | fragile washable
-bowl | 碗 | wǎn | 个 | fragile washable
+cup | 杯子 | bēizi | 个 | fragile washable midprice
+plate | 盘子 | pánzi | 个 | fragile washable midprice
+bowl | 碗 | wǎn | 个 | fragile washable midprice
 bottle | 瓶子 | píngzi | 个 | fragile
 key | 钥匙 | yàoshi | 把 | lost
 knife/knives | 刀 | dāo | 把 | tool used lent
@@ -180,11 +180,11 @@ pen | 钢笔 | gāngbǐ | 支 | tool used lost lent
 pencil | 铅笔 | qiānbǐ | 支 | tool used lost lent
 ticket | 票 | piào | 张 | lost
 postcard | 明信片 | míngxìnpiàn | 张 | written mail
-stamp | 邮票 | yóupiào | 张
+stamp | 邮票 | yóupiào | 张 | penny
 ball | 球 | qiú | 个
-toy | 玩具 | wánjù | 个 | present
+toy | 玩具 | wánjù | 个 | present midprice
 wallet | 钱包 | qiánbāo | 个 | lost stolen
-towel | 毛巾 | máojīn | 条 | washable
+towel | 毛巾 | máojīn | 条 | washable midprice
 notebook | 笔记本 | bǐjìběn | 本 | paper
 box/boxes | 盒子 | hézi | 个 | container heavy
 
@@ -216,25 +216,25 @@ truck | 卡车 | kǎchē | 辆 | driven device
 motorbike | 摩托车 | mótuōchē | 辆 | ridden device stolen
 
 [noun transport count public]
-bus/buses | 公共汽车 | gōnggòng qìchē | 辆 | driven transport
-taxi | 出租车 | chūzūchē | 辆 | driven transport
-train | 火车 | huǒchē | 列 | transport
-plane | 飞机 | fēijī | 架 | transport
+bus/buses | 公共汽车 | gōnggòng qìchē | 辆 | driven transport urban
+taxi | 出租车 | chūzūchē | 辆 | driven transport urban
+train | 火车 | huǒchē | 列 | transport distant
+plane | 飞机 | fēijī | 架 | transport distant
 ship | 船 | chuán | 艘 | transport
 
 [noun nature count public]
 river | 河 | hé | 条 | water long
 lake | 湖 | hú | 个 | water
-mountain | 山 | shān | 座 | high
+mountain | 山 | shān | 座 | high landmark
 tree | 树 | shù | 棵 | plant high
 flower | 花 | huā | 朵 | plant drawn present
 road | 路 | lù | 条 | long
 
 [noun building count public]
-house | 房子 | fángzi | 座 | home
-bridge | 桥 | qiáo | 座 | long
-tower | 塔 | tǎ | 座 | high
-temple | 寺庙 | sìmiào | 座 | visited
+house | 房子 | fángzi | 座 | home landmark
+bridge | 桥 | qiáo | 座 | long landmark
+tower | 塔 | tǎ | 座 | high landmark
+temple | 寺庙 | sìmiào | 座 | visited landmark
 
 [noun room count]
 room | 房间 | fángjiān | 个 | cleaned study furnished
@@ -242,9 +242,9 @@ kitchen | 厨房 | chúfáng | 间 | cleaned dining store
 office | 办公室 | bàngōngshì | 间 | cleaned study workplace furnished
 classroom | 教室 | jiàoshì | 间 | cleaned study furnished
 
-[noun town count public]
+[noun town count public visited]
 city | 城市 | chéngshì | 座
-village | 村子 | cūnzi | 个
+village | 村子 | cūnzi | 个 | landmark
 
 [noun place goal site count public]
 library | 图书馆 | túshūguǎn | 座 | in study study workplace
@@ -339,20 +339,21 @@ VERBS = """
 buy bought bought | 买 | mǎi | goods present | prog shopping located relative for want asked chore memorable
 sell sold sold | 卖 | mài | vehicle furniture device instrument | relative want asked once memorable
 eat ate eaten | 吃 | chī | food | feast prog daily dine once want asked request
-drink drank drunk | 喝 | hē | drink | feast prog routine daily dine once want asked request
-read read read | 看 | kàn | readable | prog routine daily desk finish once relative want asked request memorable
+drink drank drunk | 喝 | hē | drink | feast prog routine daily dine once want asked request permit
+read read read | 看 | kàn | readable | prog routine daily desk finish once relative want asked request memorable permit
+read read read | 读 | dú | recited | prog daily desk finish once relative want asked permit memorable
 write wrote written | 写 | xiě | written | prog daily desk relative want asked memorable
 watch | 看 | kàn | watched | prog daily finish once relative want asked memorable
 sing sang sung | 唱 | chàng | song | relative want
-listen to | 听 | tīng | song | prog daily finish
+listen to | 听 | tīng | song told | prog daily finish
 draw drew drawn | 画 | huà | drawn animal | prog desk relative want for memorable
 wash | 洗 | xǐ | washable | prog finish want asked chore
 make made made | 做 | zuò | cooked | prog for relative want chore
-use | 用 | yòng | used tool | prog finish once request
+use | 用 | yòng | used tool | prog finish once request permit
 borrow | 借 | jiè | readable tool lent | located relative want asked memorable
 repair | 修 | xiū | device | prog finish want request chore memorable asked
 send sent sent | 寄 | jì | mail | prog relative want asked memorable
-see saw seen | 看见 | kànjiàn | animal figure role | located relative memorable
+see saw seen | 看见 | kànjiàn | animal figure role nature building transport | located relative memorable
 meet met met | 遇到 | yùdào | figure role circle | located memorable
 find found found | 找到 | zhǎodào | lost | relative asked located
 receive | 收到 | shōudào | mail received | relative asked memorable
@@ -370,15 +371,16 @@ cut cut cut | 切 | qiē | fruit vegetable | prog request chore
 feed fed fed | 喂 | wèi | animal | prog
 
 [verb steer]
-drive drove driven | 开 | kāi | driven | prog once finish request
-ride rode ridden | 骑 | qí | ridden | prog once finish request
+drive drove driven | 开 | kāi | driven | prog once finish request permit
+ride rode ridden | 骑 | qí | ridden | prog once finish request permit
 
 [verb wearing]
 wear wore worn | 穿 | chuān | clothes
 wear wore worn | 戴 | dài | accessory
 
 [verb mind]
-like | 喜欢 | xǐhuan | food drink readable watched song heard animal clothes accessory sport learned nature | fond
+like | 喜欢 | xǐhuan | food drink readable recited watched song heard animal clothes accessory sport learned nature \
+    | fond
 hate | 讨厌 | tǎoyàn | zoo food drink tv learned
 
 [verb need]
@@ -491,10 +493,10 @@ expensive | 贵 | guì | goods | compared dear excess
 cheap | 便宜 | piányi | goods | compared price de
 new | 新 | xīn | clothes accessory thing large furniture vehicle paper watched song instrument | bare
 old | 旧 | jiù | clothes device bagged furniture vehicle paper photo | bare compared excess
-good | 好 | hǎo | readable watched song | bare
+good | 好 | hǎo | readable recited watched song | bare
 beautiful | 漂亮 | piàoliang | clothes accessory home town plant picture bird | de compared
-interesting | 有意思 | yǒu yìsi | readable watched learned | de compared ranked you
-boring | 无聊 | wúliáo | readable watched | de compared ranked excess
+interesting | 有意思 | yǒu yìsi | readable recited watched learned | de compared ranked you
+boring | 无聊 | wúliáo | readable recited watched | de compared ranked excess
 difficult | 难 | nán | learned question | compared ranked excess
 easy | 容易 | róngyì | learned question | compared ranked excess
 delicious | 好吃 | hǎochī | food | de compared
