@@ -12,8 +12,11 @@ _HOME = {  # view -> the module it lives in
     "translate_and_attend": "attention",
     "attention_stages": "stages",
     "bertviz_view": "bertviz_bridge",
+    "mask_explorer": "masks",
     "predict": "prediction",
     "predict_number": "prediction",
+    "scaling_explorer": "scaling",
+    "sinusoid_explorer": "positions",
 }
 __all__ = sorted(_HOME)
 
