@@ -76,7 +76,7 @@ def contents(corpus):
 def test_own_file(tmp_path):
     path = write(tmp_path / "own.tsv", rows(200))
     corpus = load_corpus(path, "fr-en")
-    assert isinstance(corpus, Corpus) and corpus.direction == "fr-en" and corpus.name == "own.tsv"
+    assert isinstance(corpus, Corpus) and corpus.direction == "fr-en" and corpus.name == str(path)
     assert {split: len(pairs) for split, pairs in corpus.splits.items()} == {"train": 180, "val": 10, "test": 10}
     assert contents(corpus) == sorted((f"source number {i}", f"cible numéro {i}") for i in range(200))
     assert all(pair.alignment is None for pair in corpus.splits["train"])

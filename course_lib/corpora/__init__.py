@@ -75,18 +75,14 @@ def load_corpus(name_or_path: str | Path, direction: str | None = None, data_dir
     raise CourseError(f"unknown corpus {name!r}: choose {', '.join(CORPORA)}, or the path of a .tsv file{hint}")
 
 
-def _swapped(pair: Pair) -> Pair:
-    alignment = pair.alignment and frozenset((j, i) for i, j in pair.alignment)
-    return Pair(pair.target, pair.source, alignment)
-
-
 def _load_grammar(direction: str, data_dir: object) -> Corpus:
-    from course_lib.corpora.grammar import generate
+    from course_lib.corpora.grammar import generate, reverse
 
     corpus = generate()
     if direction == corpus.direction:
         return corpus
-    return Corpus(corpus.name, direction, {k: [_swapped(pair) for pair in v] for k, v in corpus.splits.items()})
+    splits = {split: [reverse(pair) for pair in pairs] for split, pairs in corpus.splits.items()}
+    return Corpus(corpus.name, direction, splits)
 
 
 MULTI30K_FILES = {"train": "train", "val": "val", "test": "test_2016_flickr", "test2017": "test_2017_flickr"}
@@ -146,7 +142,7 @@ def _load_tatoeba(direction: str, data_dir: str | Path | None) -> Corpus:
         path = downloads.download("tatoeba", "cmn-eng.zip", TATOEBA_URLS, _check_tatoeba)
     splits = split_pairs(_read_tatoeba(path), "tatoeba")
     if direction == "zh-en":
-        splits = {split: [_swapped(pair) for pair in pairs] for split, pairs in splits.items()}
+        splits = {split: [Pair(pair.target, pair.source) for pair in pairs] for split, pairs in splits.items()}
     return Corpus("tatoeba", direction, splits)
 
 
@@ -169,7 +165,7 @@ def _load_own(path: Path, direction: str) -> Corpus:
         raise CourseError(f"the direction {direction!r} must be two names with one hyphen, such as fr-en")
     if not path.is_file():
         raise CourseError(f"there is no file {path.resolve()}: give a .tsv file with source TAB target in every line")
-    return Corpus(path.name, direction, split_pairs(read_tsv(path), str(path)))
+    return Corpus(str(path), direction, split_pairs(read_tsv(path), str(path)))
 
 
 _LOADERS = {"grammar": _load_grammar, "multi30k": _load_multi30k, "tatoeba": _load_tatoeba}
