@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from course_lib.commands import doctor, evaluate, lab, train, translate
+from course_lib.commands import check, doctor, evaluate, exercises, lab, progress, train, translate
 from course_lib.errors import CourseError
 
 app = typer.Typer(
@@ -20,6 +20,9 @@ for command, module in [
     (train.train, train),
     (translate.translate, translate),
     (evaluate.evaluate, evaluate),
+    (exercises.exercises, exercises),
+    (check.check, check),
+    (progress.progress, progress),
 ]:
     app.command(epilog=module.EXAMPLE)(command)
 

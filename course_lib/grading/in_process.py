@@ -86,7 +86,8 @@ def load(cells: Sequence[Cell], folder: Path | None = None, seconds: float = LOA
                 flags.append(f"{cell.name} was stopped after {seconds:g} s")
             except (Exception, SystemExit) as error:
                 where = _where(error)
-                flags.append(f"{cell.name} raised {one_line(error)}" + (f" ({where})" if where else ""))
+                where = "" if where.startswith(f"{cell.name}:") else f" ({where})" * bool(where)
+                flags.append(f"{cell.name} raised {one_line(error)}{where}")
     return Loaded(module.__dict__, tuple(flags), output.getvalue())
 
 

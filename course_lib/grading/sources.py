@@ -12,7 +12,7 @@ import tokenize
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -40,6 +40,8 @@ class Cell:
 
 @dataclass(frozen=True)
 class Submission:
+    """What was read from a file."""
+
     name: str
     folder: Path
     cells: tuple[Cell, ...]
@@ -163,20 +165,23 @@ def _read_notebook(path: Path) -> list[Cell]:
     import nbformat
 
     try:
+        text = path.read_text(encoding="utf-8-sig")
+        json.loads(text)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # old notebooks without cell ids
-            notebook = nbformat.reads(path.read_text(encoding="utf-8-sig"), as_version=4)
-        cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-        return [_cell(f"code cell {i}", cell.source, cell.metadata.get("exercise")) for i, cell in enumerate(cells, 1)]
-    except json.JSONDecodeError:
-        problem = "its content is not JSON" if path.stat().st_size else "it is empty"
+            notebook = nbformat.reads(text, as_version=4)
+            nbformat.validate(notebook)
+    except json.JSONDecodeError as error:
+        problem = f"no JSON in line {error.lineno}" if text.strip() else "it is empty"
+        raise CourseError(f"{path} is not a notebook: {problem}") from None
     except UnicodeDecodeError:
-        problem = "its text is not UTF-8"
+        raise CourseError(f"{path} is not a notebook: its text is not UTF-8") from None
     except OSError:
         raise
-    except Exception as error:  # nbformat raises many kinds
-        problem = " ".join(str(error).split())[:120] or type(error).__name__
-    raise CourseError(f"{path} is not a notebook: {problem}")
+    except Exception as error:  # of many kinds, from nbformat's depths
+        raise CourseError(f"{path} is not a notebook: JSON, but not of its format ({type(error).__name__})") from None
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return [_cell(f"code cell {i}", cell.source, cell.metadata.get("exercise")) for i, cell in enumerate(cells, 1)]
 
 
 def _read_python(path: Path) -> list[Cell]:
@@ -184,8 +189,8 @@ def _read_python(path: Path) -> list[Cell]:
     try:
         with tokenize.open(path) as file:
             text = file.read()
-    except (SyntaxError, UnicodeDecodeError) as error:
-        raise CourseError(f"{path} is not a Python file: its text is not UTF-8 ({error})") from None
+    except (SyntaxError, UnicodeDecodeError):
+        raise CourseError(f"{path} is not a Python file: its text is not UTF-8, and no other encoding is named") from None
     starts = [0, *(match.start() for match in PERCENT.finditer(text)), len(text)]
     if len(starts) > 2:
         pieces = [text[a:b] for a, b in pairwise(starts)]
@@ -212,6 +217,7 @@ def _line_groups(body: list[ast.stmt]) -> Iterator[tuple[int, int]]:
     return ((start, end) for start, end in groups)
 
 
+@lru_cache(maxsize=4096)  # a notebook's history is read again at every check
 def _cell(name: str, source: str, exercise: object = None) -> Cell:
     exercise = exercise if isinstance(exercise, str) else None
     try:

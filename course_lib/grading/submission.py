@@ -16,7 +16,9 @@ def judge_submission(submission: sources.Submission, exercises: Sequence[Exercis
         results.append(_judge_one(exercise, submission, loaded, seed))
         if results[-1].library_object:
             flags.append(f"library object: {exercise.id}")
-        flags += [f"library call: {exercise.id} uses {name}" for name in library_calls(exercise, submission.cells)]
+            continue
+        calls = library_calls(exercise, submission.cells)
+        flags += [f"library call: {exercise.id} is written with a library's {name}" for name in calls]
     return SubmissionResult(submission.name, tuple(results), tuple(flags))
 
 
