@@ -101,12 +101,13 @@ def translate_and_attend(
     box = widgets.Text(value=text, placeholder="type a sentence, then press Enter", continuous_update=False,
                        description="Sentence", layout=widgets.Layout(width="70%"))  # fmt: skip
     button = widgets.Button(description="Translate", button_style="primary")
-    answer, picture = widgets.HTML(), widgets.HTML(layout=widgets.Layout(width="100%"))
+    answer, picture = widgets.HTML(), widgets.HTML(layout=widgets.Layout(width="auto", margin="0"))
     remember = f"attention-{uuid.uuid4().hex}"
     done = None  # the sentence that is shown: a click on the button also ends the typing, and would translate twice
 
-    def say(line: str, color: str = "inherit") -> None:
-        answer.value = f'<div role="status" style="color:{color};line-height:1.6">{line}</div>'
+    def say(line: str, color: str = "inherit", role: str = "status") -> None:
+        name = "workshop-error" if role == "alert" else ""
+        answer.value = f'<div role="{role}" class="{name}" style="color:{color};line-height:1.6">{line}</div>'
 
     def update(_=None) -> None:
         nonlocal done
@@ -114,11 +115,12 @@ def translate_and_attend(
         if sentence == done:
             return
         done = sentence
-        picture.value = ""
         if not sentence:
             say("Type a sentence, then press Enter.")
+            picture.value = ""
             return
         say("translating …")
+        shown = ""  # until there is a new map, the old one stays: the page does not jump
         try:
             translation = translator.translate(sentence)
             source_tokens, target_tokens, maps = translator.attend(sentence)
@@ -134,13 +136,15 @@ def translate_and_attend(
                 view = attention_heatmap(
                     maps, source_tokens, target_tokens, kind=kind, layer=layer, head=head, remember=remember
                 )
-                picture.value = view.html
+                shown = view.html
             say("<br>".join(lines))
         except CourseError as error:
             say(html.escape(str(error)), "#b34700")
         except Exception as error:
-            say(f"{type(error).__name__}: {html.escape(str(error))}", "#b34700")
+            say(f"{type(error).__name__}: {html.escape(str(error))}", "#b34700", role="alert")
             raise
+        finally:
+            picture.value = shown
 
     def offer(sentence: str) -> widgets.Button:
         example = widgets.Button(description=sentence, layout=widgets.Layout(width="auto"))

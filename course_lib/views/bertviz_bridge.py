@@ -12,7 +12,7 @@ from course_lib.views.frames import POLICY, HtmlView, embed
 from course_lib.views.palette import HEADS
 
 MAX_TOKENS = {"head": 60, "model": 32}  # beyond, the lines cannot be told apart
-WIDTH = 820  # pixels of the model view, which as it comes is wider than a notebook's page
+WIDTH = "Math.min(970, Math.max(480, document.documentElement.clientWidth - 24))"  # of the model view: 970 as it comes
 
 
 def bertviz_view(

@@ -75,7 +75,11 @@ function drawMap(place, room, brief) {
     label.style.left = "auto"; label.style.right = `${cols.length * wide + overhang + 8}px`;
     return label;
   });
-  const colLabels = cols.map((t, j) => at(make("span", { class: "col" }, short(t)), left + (j + 0.5) * wide, top - 14));
+  const colLabels = cols.map((t, j) => {  // upright where it fits, else aslant
+    const length = measure(short(t), `bold ${FONT}`), fits = length <= wide - 4;
+    const label = make("span", { class: fits ? "col" : "col aslant" }, short(t));
+    return at(label, left + (j + 0.5) * wide - (fits ? length / 2 : 0), top - 18 + (fits ? 0 : 4));
+  });
   const axis = at(make("span", { class: "axis" }, brief ? "key j →" : "who is asked: key j →", make("br"),
     brief ? "query i ↓" : "who asks: query i ↓"), 0, top - 36);
   axis.style.width = `${left - 8}px`;

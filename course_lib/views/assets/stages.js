@@ -25,7 +25,7 @@ const stages = [
 stages.forEach((stage, index) => {
   stage.cells = rows.map((_, i) => cols.map((_, j) => make("td", { onclick: () => open(i, j) })));
   stage.rowHeads = rows.map((t, i) => make("th", { scope: "row", title: `query ${i}: ${t}` }, t));
-  stage.colHeads = cols.map((t, j) => make("th", { scope: "col", title: `key ${j}: ${t}` }, t));
+  stage.colHeads = cols.map((t, j) => make("th", { scope: "col", title: `key ${j}: ${t}` }, make("span", {}, t)));
   stage.lines = rows.map((_, i) => make("tr", {}, stage.rowHeads[i], ...stage.cells[i]));
   stage.table = make("table", { tabindex: 0, onkeydown: keys, "aria-label": `${stage.title}: rows are queries (who asks), columns are keys (who is asked); arrow keys open a cell` },
     make("thead", {}, make("tr", {}, make("td"), ...stage.colHeads)), make("tbody", {}, ...stage.lines));
@@ -35,7 +35,7 @@ stages.forEach((stage, index) => {
 function fill() {
   stages.forEach((stage) => stage.cells.forEach((line, i) => line.forEach((td, j) => {
     const x = stage.at(i, j), hidden = stage.weights && !known(i);
-    td.textContent = hidden ? "?" : x === 0 ? "0" : show(x, 2);
+    td.textContent = hidden ? "?" : x === 0 ? "0" : show(x, Math.abs(x) < 10 ? 2 : 1);
     td.title = hidden ? "guess first" : full(x);
     td.classList.toggle("blocked", x === null);
     if (x !== null && !hidden) paintCell(td, stage.weights ? colorAt(palette.sequential, x) : signed(x, limit));
@@ -134,15 +134,24 @@ function keys(event) {
   open(clamp(state.row + di, 0, rows.length - 1), clamp(state.col + dj, 0, cols.length - 1));
 }
 
-const legend = make("span", { class: "legend" }, `scores −${limit.toFixed(1)} `, make("i"), ` ${limit.toFixed(1)}   weights 0 `, make("i"), " 1");
+const legend = make("span", { class: "legend" }, `scores −${limit.toFixed(1)} `, make("i"), ` ${limit.toFixed(1)} \u00a0 weights 0 `, make("i"), " 1");
 [palette.signed, palette.sequential].forEach((stops, n) => { legend.querySelectorAll("i")[n].style.background = gradient(stops); });
 const hint = make("span", { class: "hint" });
 hint.innerHTML = "Click a cell, or use <kbd>←</kbd> <kbd>→</kbd> <kbd>↑</kbd> <kbd>↓</kbd> in a map, to open it. Rows: query i, who asks. Columns: key j, who is asked.";
 const strip = make("div", { class: "stages" }, ...stages.map((s) => s.element));
 view.append(make("div", { class: "bar" }, hint, legend), strip, opened);
-// Four maps in a row where their numbers stay legible, else two.
-const heads = Math.min(84, Math.max(...rows.map((t) => measure(t, "bold 12px system-ui, sans-serif")))) + 8;
-const cellFor = (inRow) => Math.floor(((strip.clientWidth - 16 * (inRow - 1)) / inRow - heads) / cols.length);
-new ResizeObserver(() => strip.style.setProperty("--cell", `${clamp(cellFor(cellFor(4) >= 34 ? 4 : 2), 34, 46)}px`)).observe(strip);
+// Four maps in a row where their numbers stay legible, else two, else one. Long tokens stand aslant.
+const widest = (tokens) => Math.max(...tokens.map((t) => measure(t, "bold 12px system-ui, sans-serif")));
+const heads = Math.min(84, widest(rows)) + 10, tall = Math.min(90, widest(cols));
+const gap = (inRow) => (inRow === 4 ? 12 : 28);
+const cellFor = (inRow) => Math.floor(((strip.clientWidth - gap(inRow) * (inRow - 1)) / inRow - heads - 6) / cols.length);
+new ResizeObserver(() => {
+  const inRow = [4, 2, 1].find((n) => cellFor(n) >= 31) || 1, cell = clamp(cellFor(inRow), 31, 46), slanted = tall > cell - 4;
+  strip.style.gridTemplateColumns = `repeat(${inRow}, auto)`;
+  strip.style.columnGap = `${gap(inRow)}px`;
+  strip.classList.toggle("slanted", slanted);
+  for (const [name, value] of [["cell", cell], ["heads", heads], ["table", heads + cols.length * cell],
+    ["font", cell < 34 ? 10 : cell < 40 ? 10.5 : 12], ["tall", tall * 0.77 + 16]]) strip.style.setProperty(`--${name}`, `${value}px`);
+}).observe(strip);
 fill();
 open(state.row, state.col);
