@@ -342,6 +342,17 @@ def test_heatmap_frame_fits_its_content_and_remembers_its_head(show, maps):
     assert frame.locator(".map h3").inner_text() == "layer 1, head 2"
 
 
+def test_views_work_in_a_sandbox_without_storage_or_parent(show, maps):
+    """As in Colab, where a view cannot reach the page around it: it keeps the height that Python gave."""
+    view = attention_heatmap(maps, NASTY, TARGET, remember="mine")
+    view.document = f'<iframe sandbox="allow-scripts" height="500" srcdoc="{html.escape(view.document)}"></iframe>'
+    _, frame = show(view)
+    inner = frame.frame_locator("iframe")
+    inner.get_by_role("button", name="head 1", exact=True).click()
+    assert inner.locator(".map h3").inner_text() == "layer 1, head 1"
+    assert frame.locator("iframe").bounding_box()["height"] >= 500
+
+
 def test_a_cell_opens_into_its_numbers(show, qkv):
     query, key, value = qkv
     mask = causal_mask(4, 5)
