@@ -2,11 +2,12 @@
 #: make test       install what is missing and run every test
 #: make notebooks  generate notebooks/ and exercises/ from their sources
 #: make lint       check the style of the code
+#: make bench      measure the speed against PyTorch and others; writes runs/bench.json
 #: PYTHON=python3.12 (say) picks the interpreter that .venv is made from
 BIN := .venv/bin
 export PYTHON
 
-.PHONY: help lab test notebooks lint
+.PHONY: help lab test notebooks lint bench
 help:
 	@sed -n 's/^#: //p' Makefile
 
@@ -21,6 +22,9 @@ notebooks: .venv/installed
 
 lint: .venv/installed
 	@$(BIN)/ruff check --quiet .
+
+bench: .venv/installed
+	@$(BIN)/python -m tests.bench
 
 .venv/installed: pyproject.toml constraints.txt
 	@sh .ci/install

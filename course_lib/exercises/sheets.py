@@ -48,12 +48,14 @@ code, run the cell, and run the check below it: it says at once what is right, a
 `hint("{exercises[0].id}")` gives a hint. What passes is kept, and runs in the models of later chapters: `my_parts()`
 shows it.
 
-When a sheet is graded, every cell is run from the top, and the last definition of a name is the one that counts."""
+When a sheet is graded, every cell is run from the top, and the last definition of a name is the one that counts.
+
+## The exercises"""
     cells = [
         new_markdown_cell(opening, id="opening"),
         new_code_cell(IMPORTS, id="imports", metadata={"tags": ["imports"]}),
         *(cell for one in exercises for cell in exercise_cells(one.id)),
-        new_markdown_cell("### What did you take with you?", id="quiz-heading"),
+        new_markdown_cell("## What did you take with you?", id="quiz-heading"),
         *quiz_cells(chapter),
     ]
     return new_notebook(cells=cells)
