@@ -1,0 +1,762 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown] id="title" documents=["002 §3","004 §5.1","004 §5.2","004 §5.3","004 §5.4"]
+# # 09 · Training
+#
+# You have a model whose numbers are random. In this chapter you write the loop that makes a translator of it, and run
+# it. At the end you can
+#
+# - compute a cross-entropy, a smoothed one and one Adam step on paper;
+# - say what the decoder reads and what it must predict, and why they are one place apart;
+# - write a training loop and an evaluation that tell the truth;
+# - find a dozen mistakes in a published training script, and repair it;
+# - train a translation model in two minutes, stop it, go on, and train a larger one with one changed line.
+#
+# **Time:** about an hour, two minutes of it training, and another hour for the exercises. **You need:** chapter 07's model
+# as a black box (ids in, logits out). Numbers such as E133 name mistakes of the documents that this course is built on.
+
+# %% id="imports"
+import math
+import os
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from course_lib.batches import pad_batch
+from course_lib.config import PRESETS, ModelConfig
+from course_lib.losses import shift_right, smoothed_cross_entropy
+from course_lib.transformer import Transformer
+from course_lib.views import TrainingDashboard, plot_metrics, predict, predict_number, schedule_view
+from course_lib.workshop import my_parts
+
+torch.set_printoptions(precision=4, sci_mode=False)
+
+# %% [markdown] id="question" concepts=["C33"] documents=["004 §5.2"]
+# ## 1. The question
+#
+# Here is the model of chapter 07 with random weights, in the sizes of a toy: ten “words”, the ids 3 to 12, and its task
+# is to write a sequence backwards. It has never seen an example. **Which numbers have to change, in which direction,
+# and who tells them?**
+
+# %% id="random-model" concepts=["C33"]
+PAD, BOS, EOS, V = 0, 1, 2, 13
+CONFIG = ModelConfig(vocab_size=V, d_model=64, n_heads=4, d_ff=128, n_layers=2, dropout=0.0, max_len=16)
+
+
+def write(model, source):
+    """What the model makes of one source: greedily, token by token."""
+    ids = [BOS]
+    while len(ids) < 10 and ids[-1] != EOS:
+        ids.append(model(torch.tensor([source]), torch.tensor([ids]))[0, -1].argmax().item())
+    return ids[1:]
+
+
+torch.manual_seed(0)
+model = Transformer(CONFIG)
+print(f"{sum(p.numel() for p in model.parameters()):,} random numbers")
+print("3 4 5 6 7 backwards:", write(model, [3, 4, 5, 6, 7, EOS]))
+
+# %% [markdown] id="predict"
+# ## 2. Predict
+#
+# Before anything is trained, you can say what the loss will be. The model knows nothing, so at best it gives each of the
+# 13 ids the same probability.
+
+# %% id="predict-loss" concepts=["C31"]
+predict_number(
+    "A model that gives each of V = 13 ids the probability 1/13: what is its cross-entropy, in nats a token?",
+    answer=2.565,
+    within=0.05,
+    why="Its loss is −log(1/13) = log 13 = 2.565. A new model should begin near log V. Far above it: it is confident, and "
+    "wrong. Far below it: it sees the answer.",
+)
+
+# %% id="predict-adam" concepts=["C32"]
+predict(
+    "Two numbers are trained with Adam, at a rate of 0.1. The first gradient of one is 0.001, that of the other 1000. How "
+    "far does each move in the first step?",
+    [
+        ("0.0001 and 100", "That is plain gradient descent: rate times gradient."),
+        "both by about 0.1",
+        ("the first further", "Adam evens out sizes; it does not reverse them."),
+        ("not at all: there is no average yet", "Its averages are corrected for having begun at zero."),
+    ],
+    "both by about 0.1",
+    "Adam divides the mean gradient by the root of the mean squared gradient. In the first step both are the gradient "
+    "itself, and what is left is its sign. You compute it in section 3.",
+)
+
+# %% [markdown] id="by-hand" concepts=["C31"] documents=["002 §3"]
+# ## 3. By hand
+#
+# ### Cross-entropy: how surprised the model was
+#
+# For each place the model gives every id a probability. The loss looks at one of them, that of the right id:
+#
+# $$\text{loss} = -\frac1N \sum_{t=1}^{N} \log p_t(\text{right id})$$
+#
+# Two tokens, of which the model gave the right id 0.5 and 0.125: $-\log 0.5 = 0.693$ and $-\log 0.125 = 2.079$, so the
+# mean is **1.386**. And $e^{1.386} = 4$ is the *perplexity*: on average the model was as unsure as if it had to choose
+# among four ids. (Document 002, §3, step 5 names cross-entropy for sequences and “other losses” for other tasks: regression uses a
+# squared error, for instance, and a label per class its own binary cross-entropy.)
+
+# %% id="cross-entropy" concepts=["C31"] documents=["002 §3"]
+probability = torch.tensor([[0.5, 0.25, 0.125, 0.125], [0.5, 0.25, 0.125, 0.125]])  # [N, V]
+target = torch.tensor([0, 2])  # [N]
+by_hand = -probability[torch.arange(2), target].log().mean()
+print(f"loss {by_hand:.3f}, perplexity {by_hand.exp():.2f}")
+torch.testing.assert_close(by_hand, F.cross_entropy(probability.log(), target))
+
+# %% [markdown] id="padding" concepts=["C31"] errata=["E136"] documents=["004 §5.2"]
+# ### Padding must not count
+#
+# Sentences of a batch are filled up to one length. Nobody asks for a padding token, so no loss may come from it. Document 004
+# averages over everything (E136). Three real tokens, three of padding:
+
+# %% id="padding-shown" concepts=["C31"] errata=["E136"] documents=["004 §5.2"]
+torch.manual_seed(1)
+logits, target = torch.randn(6, 5), torch.tensor([3, 4, 2, PAD, PAD, PAD])
+everything, real = F.cross_entropy(logits, target), F.cross_entropy(logits, target, ignore_index=PAD)
+print(f"over all six places {everything:.3f}    over the three tokens {real:.3f}")
+torch.testing.assert_close(real, F.cross_entropy(logits[:3], target[:3]))
+
+# %% [markdown] id="smoothing" concepts=["C31"]
+# ### Label smoothing: do not be too sure
+#
+# With ε = 0.1 the target is no longer “the right id, all of it”. The right id keeps 0.9, and 0.1 is spread evenly over all V ids
+# (Szegedy et al. 2016, §7; Vaswani et al. 2017, §5.4). For V = 4 the target is 0.925, 0.025, 0.025, 0.025. The
+# loss is smallest where the model says just that, and grows again when it is surer:
+
+# %% id="smoothing-shown" concepts=["C31"]
+for p in (0.25, 0.6, 0.925, 0.99, 0.9999):
+    logits = torch.tensor([[[p, *[(1 - p) / 3] * 3]]]).log()  # [B, T, V] = [1, 1, 4]
+    right = torch.tensor([[0]])
+    plain = smoothed_cross_entropy(logits, right, 0.0, pad_id=-1)
+    smooth = smoothed_cross_entropy(logits, right, 0.1, pad_id=-1)
+    print(f"p(right) = {p:<7} plain {plain:.3f}   smoothed {smooth:.3f}")
+    torch.testing.assert_close(smooth, F.cross_entropy(logits[0], right[0], label_smoothing=0.1))
+
+# %% [markdown] id="shift" concepts=["C31"] errata=["E135"] documents=["004 §5.2"]
+# ### Teacher forcing: read one place behind
+#
+# The decoder predicts each token from the ones before it. In training we know them all, so we let it read the *right*
+# ones (not its own guesses) and predict all places at once. What it reads is the target moved one place to the right:
+#
+# | place | 1 | 2 | 3 | 4 |
+# |---|---|---|---|---|
+# | reads | [BOS] | 我 | 喜欢 | 茶 |
+# | must predict | 我 *wǒ* (I) | 喜欢 *xǐhuan* (like) | 茶 *chá* (tea) | [EOS] |
+#
+# The causal mask of chapter 03 keeps it from reading on. Without the shift it would read the very token that it must
+# predict (E135). You see what becomes of that in section 6.
+
+# %% id="shift-shown" concepts=["C31"] errata=["E135"]
+target = torch.tensor([[7, 8, 9, EOS]])
+print("reads        ", shift_right(target, BOS).tolist()[0])
+print("must predict ", target.tolist()[0])
+
+# %% [markdown] id="autograd" concepts=["C46"] documents=["002 §2"]
+# ### Who tells the numbers where to go: the gradient
+#
+# Take one number $w$ and the loss $(w x - y)^2$. Its slope is $2(wx - y)\,x$; with $w = 1$, $x = 3$, $y = 5$ that
+# is $2 \cdot (-2) \cdot 3 = -12$: the loss falls when $w$ grows. PyTorch records every operation while it runs
+# (*define by run*) and walks the record backwards. `backward()` **adds** to `.grad`:
+
+# %% id="autograd-shown" concepts=["C46"]
+w, x, y = torch.tensor(1.0, requires_grad=True), 3.0, 5.0
+for call in (1, 2):
+    loss = (w * x - y) ** 2
+    loss.backward()
+    print(f"after call {call} of backward: w.grad = {w.grad.item():.0f}")
+
+# %% [markdown] id="autograd-why" concepts=["C46"] documents=["002 §1","002 §2"]
+# The second call gives −24, not −12: two gradients were added. So a loop must clear them, `optimizer.zero_grad()`, before each
+# `backward()`. What an optimiser moves are a model's *parameters*; a *buffer* (a fixed table, say) is saved with the
+# model but never trained:
+
+# %% id="parameters-buffers" concepts=["C46"]
+model = Transformer(CONFIG)
+print("parameters:", len(list(model.parameters())), " the first is", next(name for name, _ in model.named_parameters()))
+print("buffers:   ", [name for name, _ in model.named_buffers()])
+
+# %% [markdown] id="adam" concepts=["C32"] documents=["004 §5.3"]
+# ### One step of Adam
+#
+# Plain gradient descent moves each number by *rate × gradient*. Adam (Kingma, Ba 2015) keeps two running means for each
+# number, of the gradient ($m$) and of its square ($v$), corrects both for having begun at zero, and moves by
+#
+# $$\text{rate} \cdot \frac{\hat m}{\sqrt{\hat v} + \epsilon}, \qquad \hat m = \frac{m}{1 - \beta_1^t}, \quad \hat v = \frac{v}{1-\beta_2^t}.$$
+#
+# With the gradient 0.5 in step 1: $m = 0.1 \cdot 0.5 = 0.05$, $v = 0.001 \cdot 0.25 = 0.00025$; corrected
+# $\hat m = 0.5$, $\hat v = 0.25$; the step is $\text{rate} \cdot 0.5 / 0.5$. The size of the gradient has cancelled.
+
+# %% id="adam-shown" concepts=["C32"]
+rate, beta1, beta2, eps = 0.1, 0.9, 0.999, 1e-8
+for gradient in (0.5, 0.001, -1000.0):
+    m, v = (1 - beta1) * gradient, (1 - beta2) * gradient**2
+    by_hand = 1.0 - rate * (m / (1 - beta1)) / (math.sqrt(v / (1 - beta2)) + eps)
+    weight = nn.Parameter(torch.tensor(1.0))
+    weight.grad = torch.tensor(gradient)
+    torch.optim.Adam([weight], lr=rate).step()
+    print(f"gradient {gradient:>8}: from 1 to {by_hand:.4f} by hand, {weight.item():.4f} by PyTorch")
+
+# %% [markdown] id="schedule" concepts=["C32"] errata=["E141"] documents=["004 §5.2"]
+# ### A rate that rises, then falls
+#
+# In the first steps Adam's averages are hardly more than noise, and a full step in a random direction can wreck a fresh
+# model. So the rate begins small. The Transformer paper uses (Vaswani et al. 2017, eq. 3)
+#
+# $$\text{rate} = d_{\text{model}}^{-1/2} \cdot \min(\text{step}^{-1/2},\ \text{step} \cdot \text{warmup}^{-3/2}).$$
+#
+# Both arms meet at step = warmup. For $d_{\text{model}} = 512$ and 4,000 steps of warm-up that is
+# $1/\sqrt{512 \cdot 4000} = 0.0007$. Document 004 takes 0.001 from the first step on, for a model of that width (E141).
+
+# %% id="schedule-shown" concepts=["C32"] errata=["E141"]
+from course_lib.schedules import noam_rate as noam
+
+for step in (1, 400, 4_000, 16_000, 100_000):
+    print(f"step {step:>7,}: {noam(step, 512, 4000):.2e}")
+assert max(range(1, 20_000), key=lambda step: noam(step, 512, 4000)) == 4000
+
+# %% [markdown] id="build" concepts=["C33"] documents=["004 §5.2"]
+# ## 4. Build it
+#
+# ### The data
+#
+# Random sequences and their reverse, each with an end mark, padded to a rectangle:
+
+# %% id="toy-data" concepts=["C33"]
+
+
+def reversal_batch(n, generator):
+    """n random sequences of 3 to 7 ids, and the same backwards: source [B, T], target [B, T]."""
+    lengths = torch.randint(3, 8, (n,), generator=generator).tolist()
+    rows = [torch.randint(3, V, (length,), generator=generator).tolist() for length in lengths]
+    return tuple(pad_batch(side, PAD)[0] for side in ([[*r, EOS] for r in rows], [[*r[::-1], EOS] for r in rows]))
+
+
+source, target = reversal_batch(2, torch.Generator().manual_seed(5))
+print(source, target, sep="\n")
+
+# %% [markdown] id="loop-intro" concepts=["C33"] documents=["004 §5.3"]
+# ### The loop
+#
+# Five lines in the middle are all of training: forward, loss, clear, backward, step. Every framework wraps them in something.
+
+# %% id="loop" concepts=["C31","C32","C33"] documents=["004 §5.2","004 §5.3"]
+torch.manual_seed(0)
+data = torch.Generator().manual_seed(0)
+model = Transformer(CONFIG)
+optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, betas=(0.9, 0.98), eps=1e-9)
+losses, began = [], time.perf_counter()
+model.train()  # dropout on
+for step in range(1, 301):
+    source, target = reversal_batch(64, data)
+    logits = model(source, shift_right(target, BOS))  # [B, T, V]
+    loss = smoothed_cross_entropy(logits, target, 0.0, PAD)
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # a gradient longer than 1 is cut to 1
+    optimizer.step()
+    losses.append(loss.item())
+    if step in (1, 50, 100, 200, 300):
+        print(f"step {step:3}: loss {losses[-1]:.3f}")
+print(f"{time.perf_counter() - began:.0f} s.  3 4 5 6 7 backwards:", write(model.eval(), [3, 4, 5, 6, 7, EOS]))
+
+# %% [markdown] id="evaluate-intro" concepts=["C34"] documents=["004 §5.2","004 §5.3"]
+# The first loss is near log 13 = 2.57, as you predicted, and a little above it, for random logits are not quite equal. Then
+# comes the honest question: what does the model do with sequences that it has **not** seen? For that the model is in evaluation mode, no gradients are recorded, and losses are weighted by tokens:
+
+# %% id="evaluate" concepts=["C34"]
+model.eval()  # dropout off
+total, n_tokens, exact = 0.0, 0, 0
+validation = [reversal_batch(50, torch.Generator().manual_seed(seed)) for seed in (100, 101)]
+with torch.no_grad():
+    for source, target in validation:
+        n = (target != PAD).sum().item()
+        total += smoothed_cross_entropy(model(source, shift_right(target, BOS)), target, 0.0, PAD).item() * n
+        n_tokens += n
+    for s, t in zip(*validation[0]):
+        exact += write(model, s[s != PAD].tolist()) == t[t != PAD].tolist()
+print(f"validation loss {total / n_tokens:.3f}, perplexity {math.exp(total / n_tokens):.2f}, {exact} of 50 exactly right")
+
+# %% [markdown] id="agree" concepts=["C31","C32"]
+# ### The library's
+#
+# `course_lib` has the same parts. They are small; here they prove that they agree with what you did by hand and with
+# PyTorch: the loss with its gradient, padding and smoothing, and three steps of Adam.
+
+# %% id="agree-shown" concepts=["C31","C32"]
+from course_lib.optimisers import adam_step as adam
+
+logits = torch.randn(3, 5, V, requires_grad=True)
+target = torch.randint(1, V, (3, 5)).index_fill(1, torch.tensor([4]), PAD)
+ours = smoothed_cross_entropy(logits, target, 0.1, PAD)
+theirs = F.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=PAD, label_smoothing=0.1)
+torch.testing.assert_close(ours, theirs)
+torch.testing.assert_close(torch.autograd.grad(ours, logits), torch.autograd.grad(theirs, logits))
+
+parameter = torch.randn(4, 3)
+weight, m, v = nn.Parameter(parameter.clone()), torch.zeros(4, 3), torch.zeros(4, 3)
+optimizer = torch.optim.Adam([weight], lr=0.01)
+for step in (1, 2, 3):
+    weight.grad = torch.randn(4, 3)
+    parameter, m, v = adam(parameter, weight.grad, m, v, step, 0.01, 0.9, 0.999, 1e-8)
+    optimizer.step()
+torch.testing.assert_close(parameter, weight.data)
+print("both agree")
+
+# %% [markdown] id="move" concepts=["C32"] errata=["E141"]
+# ## 5. Move it
+#
+# ### The schedule
+#
+# Set d_model to 512 and the Noam warm-up to 4000, and raise the steps until you see the peak. Then halve the warm-up: the
+# peak is higher *and* earlier. The other curve is the one that trains the models of this course: it falls to zero exactly
+# when training ends, and most of the progress comes on the way down.
+
+# %% id="schedule-view" concepts=["C32"] errata=["E141"]
+schedule_view()
+
+# %% [markdown] id="train-intro" concepts=["C33"] documents=["004 §6.1"]
+# ### A translator, trained by you
+#
+# The same loop, now on real sentences: English to Chinese, from the grammar that ships with the course. By default it takes
+# **two minutes** on two cores. Where the environment variable `COURSE_QUICK` is 1 it takes 15 seconds and stays a beginner.
+#
+# The model is made of `my_parts()`: the parts that you wrote and that passed, the library's for the rest. Watch three
+# things: the loss, fast at first, then slowly; the rate, up and down; and the sample translations, which turn from noise
+# into sentences. The training loss stays above the validation loss, because it is taken with dropout and smoothing.
+
+# %% id="train" concepts=["C30","C33","C34"] documents=["004 §5.2","004 §5.4"] errata=["E144"] tags=["training"]
+from course_lib.corpora import load_corpus
+from course_lib.training import train
+
+corpus, preset, minutes = load_corpus("grammar"), PRESETS["tiny"], 2
+# corpus, preset, minutes = load_corpus("multi30k", "de-en"), PRESETS["small"], 10  # 29,000 real captions, downloaded once
+
+if os.environ.get("COURSE_QUICK") == "1":
+    minutes = 0.25
+config = preset.train_config(minutes=minutes, seed=0, validate_every=minutes * 10, checkpoint_every=30)
+folder = Path("runs") / time.strftime(f"{corpus.name}-%Y%m%d-%H%M%S")
+result = train(corpus, preset, config, folder, parts=my_parts(), callbacks=[TrainingDashboard()])
+print({name: result[name] for name in ("parameters", "steps", "seconds", "val_loss", "device", "precision")})
+print("BLEU on the validation split:", result["bleu"]["score"])
+
+# %% [markdown] id="use-it-intro" concepts=["C34"]
+# Yours now. The folder holds the weights, the tokenizer, the settings and every measurement. Translate something:
+
+# %% id="use-it" tags=["training"]
+from course_lib.translator import Translator
+
+translator = Translator.load(folder)
+for pair in corpus.splits["test"][:3]:
+    print(pair.source, "→", translator.translate(pair.source), "  reference:", translator.finish(pair.target))
+
+# %% [markdown] id="metrics" concepts=["C34","C60"] documents=["004 §7.2"]
+# ### What to write down
+#
+# A run that leaves no record did not happen. `metrics.jsonl` has a line of JSON for every ten steps; Weights & Biases and
+# TensorBoard (document 004, §7.2) draw the same numbers. TensorBoard needs no account: `torch.utils.tensorboard.SummaryWriter`
+# writes, `tensorboard --logdir runs` shows. Raw losses jump from batch to batch; a running mean shows the trend.
+# Compare the two at each step: the mean is steadier, and always a little late.
+
+# %% id="metrics-shown" concepts=["C60"]
+smooth, shown = losses[0], {}
+for step, value in enumerate(losses, 1):
+    smooth = 0.95 * smooth + 0.05 * value  # the mean of about the last 20
+    if step in (1, 50, 100, 200, 300):
+        shown[step] = (round(value, 3), round(smooth, 3))
+print("step: (raw, running mean)", shown)
+plot_metrics(folder)
+
+# %% [markdown] id="resume" concepts=["C33","C45"]
+# ### Stop, go on, and use what the machine has
+#
+# | you want to | in the notebook | in a terminal |
+# |---|---|---|
+# | stop | the ■ button: a checkpoint is saved | Ctrl-C |
+# | go on | `train(…, folder, resume=True)` | the same command with `--resume` |
+# | repeat exactly | the same `seed` | `--seed 0` |
+# | use a GPU, an Apple chip | `device="auto"` finds it | `--device auto` |
+# | half the memory for most numbers | `precision="auto"`: bf16 where the hardware has it | `--precision auto` |
+# | several GPUs | – | `torchrun --nproc-per-node 2 -m course_lib.cli train --out runs/two` |
+#
+# A checkpoint is more than weights: Adam's two averages, the place in the data and the state of the random numbers
+# belong to it. With all of them a resumed run on a CPU gives the very losses of an uninterrupted one.
+
+# %% [markdown] id="scale" concepts=["C62"] documents=["000 §6","001 §1","003 §7","004 §8.3"]
+# ### What it costs
+#
+# Training a number in fp32 takes 16 bytes: 4 for the number, 4 for its gradient, 8 for Adam's two averages. And every
+# token costs about 6 operations for each parameter: 2 forward, 4 backward. (Activations come on top, and grow with the batch.)
+
+# %% id="scale-shown" concepts=["C62"]
+from course_lib.transformer import count_parameters
+
+for name, vocab_size in (("tiny", translator.tokenizer.vocab_size), ("small", 4000), ("base", 37_000)):
+    sizes = {key: PRESETS[name].model[key] for key in ("d_model", "n_heads", "d_ff", "n_layers")}
+    n = count_parameters(**sizes, vocab_size=vocab_size)
+    print(f"{name:5}: {n / 1e6:5.1f} million parameters, {16 * n / 2**20:6.0f} MiB to train, {6 * n / 1e6:4.0f} million operations a token")
+
+# %% [markdown] id="parallel" concepts=["C66"] errata=["E117"] documents=["004 §3.3","004 §8.2"]
+# ### Several processes
+#
+# In *data parallel* training each process takes a share of the batch, and gradients are averaged. Is that the
+# gradient of the whole batch? Only if each share counts by its tokens. Shares of 9 and 1 tokens:
+
+# %% id="parallel-shown" concepts=["C66"] errata=["E117"]
+torch.manual_seed(0)
+w, inputs, labels = torch.randn(8, 5, requires_grad=True), torch.randn(10, 8), torch.randint(0, 5, (10,))
+
+
+def gradient_of(rows):
+    return torch.autograd.grad(F.cross_entropy(inputs[rows] @ w, labels[rows]), w)[0]
+
+
+whole, first, second = gradient_of(slice(0, 10)), gradient_of(slice(0, 9)), gradient_of(slice(9, 10))
+print(f"plain mean of both:    off by {((first + second) / 2 - whole).abs().max():.3f}")
+print(f"weighted by tokens:    off by {(0.9 * first + 0.1 * second - whole).abs().max():.0e}")
+
+# %% [markdown] id="parallel-true" concepts=["C66"] errata=["E117"] documents=["004 §3.3"]
+# The same sum over several small batches before one step is *gradient accumulation*: a large batch for a small memory.
+# Document 004, §3.3 says the Transformer suits parallel training *and inference* (E117). Training, yes: all places of a
+# target at once. When it writes, each token needs the one before it:
+
+# %% id="parallel-decoding" concepts=["C66"] errata=["E117"]
+calls = []
+counter = model.register_forward_hook(lambda *_: calls.append("forward"))
+model(torch.tensor([[3, 4, 5, 6, 7, EOS]]), torch.tensor([[BOS, 7, 6, 5, 4, 3]]))
+print("to learn from a target of 6 tokens: calls of the model:", len(calls))
+calls.clear()
+print("to write", len(write(model, [3, 4, 5, 6, 7, EOS])), "tokens: calls of the model:", len(calls))
+counter.remove()
+
+# %% [markdown] id="break" concepts=["C32"] errata=["E141","E066"] documents=["001 §6","004 §5.2"]
+# ## 6. Break it
+#
+# One function trains the toy for 120 steps, in the way it is told. Then four ways to spoil it. (The toy is small, so each takes
+# a second or two.)
+
+# %% id="spoil" concepts=["C33"]
+
+
+def train_toy(steps=120, rate=lambda step: 2e-3, shifted=True, clear=True, stale=False, norm="pre"):
+    torch.manual_seed(0)
+    model, data = Transformer(ModelConfig(**{**CONFIG.to_dict(), "norm": norm})), torch.Generator().manual_seed(0)
+    optimizer = torch.optim.Adam((Transformer(CONFIG) if stale else model).parameters())
+    for step in range(1, steps + 1):
+        optimizer.param_groups[0]["lr"] = rate(step)
+        source, target = reversal_batch(32, data)
+        loss = smoothed_cross_entropy(model(source, shift_right(target, BOS) if shifted else target), target, 0.0, PAD)
+        if clear:
+            optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return loss.item(), model.eval()
+
+
+print(f"done well: loss {train_toy()[0]:.3f}")
+
+# %% [markdown] id="spoil-shift" concepts=["C31"] errata=["E135"] documents=["004 §5.2"]
+# **Without the shift** the decoder reads the token that it must predict (E135). The loss is wonderful. Then it has to write
+# on its own, with nothing to copy from:
+
+# %% id="spoil-shift-shown" concepts=["C31"] errata=["E135"]
+loss, copier = train_toy(shifted=False)
+print(f"loss {loss:.4f}, and 3 4 5 6 7 backwards: {write(copier, [3, 4, 5, 6, 7, EOS])}")
+assert loss < 0.05 and write(copier, [3, 4, 5, 6, 7, EOS]) != [7, 6, 5, 4, 3, EOS]
+
+# %% [markdown] id="spoil-stale" concepts=["C32"] errata=["E142"] documents=["004 §5.2"]
+# **An optimiser of another model.** Document 004 builds its model twice (E142). There the optimiser comes after the second
+# one, and nothing happens. Two lines in another order, and it would hold the parameters of the first: no error, no
+# progress. And **without `zero_grad`** every step follows the sum of all gradients so far:
+
+# %% id="spoil-stale-shown" concepts=["C32"] errata=["E142"]
+print(f"optimiser of another model: loss {train_toy(stale=True)[0]:.3f}")
+print(f"gradients never cleared:    loss {train_toy(clear=False)[0]:.3f}")
+print(f"done well:                  loss {train_toy()[0]:.3f}")
+
+# %% [markdown] id="spoil-rate" concepts=["C30","C32"] errata=["E066","E141"] documents=["001 §6","004 §5.2"]
+# **The rate.** It is the hyper-parameter that matters most, so it is the first to search for, by the validation loss, in factors of
+# three or so. Post-norm, as in the paper, is sensitive at the start; look at what warm-up does for it, and how little
+# pre-norm (chapter 06) needs it:
+
+# %% id="spoil-rate-shown" concepts=["C30","C32"] errata=["E066","E141"]
+for peak in (1e-3, 1e-2):
+    row = []
+    for norm in ("post", "pre"):
+        for warmup in (1, 60):
+            loss, _ = train_toy(rate=lambda step, p=peak, w=warmup: p * min(1.0, step / w), norm=norm)
+            row.append(f"{norm}-norm, {'warm-up' if warmup > 1 else 'at once'} {loss:.2f}")
+    print(f"rate {peak:.0e}:  " + "   ".join(row))
+
+# %% [markdown] id="documents" concepts=["C33"] errata=["E130","E143"] documents=["004 §5.2","004 §5.4","004 §6.1","004 §6.2"]
+# ## 7. What the documents say, and what is true
+#
+# Document 004 prints a training script of 40 lines, four times the same: as source code, as “results”, as machine
+# translation and as article generation (E143). It stops in its second line, and behind that line wait a
+# dozen more mistakes. The next cells run it piece by piece; `attempt` says what happened.
+
+# %% id="attempt" concepts=["C33"]
+
+
+def attempt(what, action):
+    """Runs action() and prints its result, or the error it raises."""
+    try:
+        result = action()
+        print(f"{what}: {result if isinstance(result, (bool, int, float, str)) else type(result).__name__}")
+    except Exception as error:
+        print(f"{what}: {type(error).__name__}: {str(error).splitlines()[0][:110]}")
+
+
+SETTINGS = dict(d_model=512, nhead=8, num_encoder_layers=6, num_decoder_layers=6, num_attention_heads=8,
+                dim_feedforward=2048, dropout=0.1, activation="gelu", residual=True)  # fmt: skip
+
+# %% [markdown] id="broken-import" errata=["E130"] documents=["004 §5.2","004 §5.3"]
+# ### Line 2: classes that do not exist
+#
+# The script imports `Transformer` and `TransformerConfig` from the Transformers library (E130). The library has hundreds of
+# architectures and calls each by its own name: `BartConfig`, `MarianMTModel`. A class “Transformer” is in PyTorch: `torch.nn.Transformer`.
+
+# %% id="broken-import-shown" concepts=["C33"] errata=["E130"] documents=["004 §5.2"]
+import importlib.util
+
+HAS_TRANSFORMERS = importlib.util.find_spec("transformers") is not None
+if not HAS_TRANSFORMERS:
+    print("The library transformers is not installed, so the cells below skip it: pip install transformers")
+attempt("from transformers import Transformer, TransformerConfig", lambda: exec("from transformers import Transformer, TransformerConfig"))
+
+# %% [markdown] id="broken-config" errata=["E131","E132"] documents=["004 §5.2"]
+# ### Line 4: settings that nothing knows
+#
+# `residual=True` is no switch anywhere: residual connections are always on. The number of heads is given twice, under two
+# names (E131). The vocabulary size, which the loss asks for later, is not given at all (E132). PyTorch refuses such
+# settings. A configuration of the Transformers library swallows them, which is worse: you believe that they do something.
+
+# %% id="broken-config-shown" errata=["E131","E132"] documents=["004 §5.2"]
+attempt("nn.Transformer(the printed settings)", lambda: nn.Transformer(**SETTINGS))
+attempt("nn.Transformer(residual=True)", lambda: nn.Transformer(d_model=16, nhead=2, residual=True))
+if HAS_TRANSFORMERS:
+    from transformers import PretrainedConfig
+
+    attempt("PretrainedConfig(…).residual", lambda: PretrainedConfig(**SETTINGS).residual)
+    attempt("PretrainedConfig(…).vocab_size", lambda: PretrainedConfig(**SETTINGS).vocab_size)
+attempt("ModelConfig(…, residual=True)", lambda: ModelConfig.from_dict({"vocab_size": 13, "residual": True}))
+
+# %% [markdown] id="broken-call" errata=["E133","E134","E135"] documents=["004 §5.2"]
+# ### The loop: a decoder with nothing to read
+#
+# `model(inputs)` gives the source alone (E133). PyTorch's class says what is missing. BART, quietly, takes the *source* as
+# what the decoder reads, and so gives an output as long as the source. That output is no tensor either: `.view` fails
+# (E134). And when the logits are taken out of it, they do not fit the targets, 14 places against 10 (E135):
+
+# %% id="broken-call-shown" errata=["E133","E134","E135"] documents=["004 §5.2"]
+small = nn.Transformer(d_model=16, nhead=2, num_encoder_layers=1, num_decoder_layers=1, dim_feedforward=32)
+attempt("nn.Transformer: model(inputs)", lambda: small(torch.randn(5, 2, 16)))
+if HAS_TRANSFORMERS:
+    from transformers import BartConfig, BartForConditionalGeneration
+
+    bart = BartForConditionalGeneration(BartConfig(
+        vocab_size=64, d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2,
+        encoder_ffn_dim=32, decoder_ffn_dim=32, max_position_embeddings=32,
+    ))  # fmt: skip
+    inputs, targets = torch.randint(3, 64, (2, 7)), torch.randint(3, 64, (2, 5))
+    attempt("BART: model(inputs)", lambda: bart(inputs))
+    attempt("BART: outputs.view(-1, 64)", lambda: bart(inputs).view(-1, 64))
+    attempt("BART: the loss of its logits", lambda: nn.CrossEntropyLoss()(bart(inputs).logits.view(-1, 64), targets.view(-1)))
+    attempt("BART, called rightly: loss", lambda: round(bart(input_ids=inputs, labels=targets).loss.item(), 2))
+
+# %% [markdown] id="broken-data" errata=["E139"] documents=["004 §5.2"]
+# ### The data: three dots
+#
+# `train_dataset = ...` is valid Python: the three dots are an object, the *Ellipsis* (E139). It is no data.
+
+# %% id="broken-data-shown" errata=["E139"] documents=["004 §5.2"]
+attempt("for batch in ...", lambda: [batch for batch in ...])
+attempt("len(...)", lambda: len(...))
+
+# %% [markdown] id="broken-evaluation" errata=["E137"] documents=["004 §5.2"]
+# ### The evaluation: a record that nobody needs
+#
+# `model.eval()` turns dropout off. It does not stop PyTorch from recording every operation for a gradient that will never
+# be asked for (E137). Counted in bytes kept for `backward`:
+
+# %% id="broken-evaluation-shown" concepts=["C34"] errata=["E137"] documents=["004 §5.2"]
+
+
+def kept_for_backward(action):
+    sizes = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: sizes.append(t.nbytes) or t, lambda t: t):
+        action()
+    return sum(sizes)
+
+
+source, target = validation[0]
+model.eval()
+with_record = kept_for_backward(lambda: model(source, shift_right(target, BOS)))
+with torch.no_grad():
+    without = kept_for_backward(lambda: model(source, shift_right(target, BOS)))
+print(f"eval() alone: {with_record:,} bytes    with no_grad(): {without:,} bytes")
+assert with_record > 1_000_000 and without == 0
+
+# %% [markdown] id="broken-mean" errata=["E138"] documents=["004 §5.2"]
+# ### The average: a mean of means
+#
+# The script adds up the means of its batches and divides by their number (E138). A batch of one token then counts as much
+# as one of nine. Here the nine are easy and the one is hard:
+
+# %% id="broken-mean-shown" concepts=["C34"] errata=["E138"] documents=["004 §5.2"]
+token_losses = torch.tensor([0.2] * 9 + [5.0])
+print(f"mean of the means: {(token_losses[:9].mean() + token_losses[9:].mean()) / 2:.2f}    mean over tokens: {token_losses.mean():.2f}")
+
+# %% [markdown] id="broken-test" errata=["E140"] documents=["004 §5.2"]
+# ### The test set: looked at ten times
+#
+# After every epoch the script prints the loss on the *test* set (E140). Whoever picks the best epoch by it has used the
+# test to choose. How much that flatters shows with models that know nothing: take 50 coin-flippers, and choose the best
+# on a test of 20 questions.
+
+# %% id="broken-test-shown" concepts=["C34"] errata=["E140"] documents=["004 §5.2"]
+random = torch.Generator().manual_seed(0)
+answers = torch.randint(0, 2, (20 + 10_000,), generator=random)
+guesses = torch.randint(0, 2, (50, 20 + 10_000), generator=random)
+right = (guesses == answers).double()  # [models, questions]
+best = right[:, :20].mean(1).argmax()
+print(f"the best of 50 on the 20 test questions: {right[best, :20].mean():.0%}, on 10,000 new ones: {right[best, 20:].mean():.0%}")
+
+# %% [markdown] id="documents-table" concepts=["C45"] errata=["E066","E099","E128","E129","E141","E142","E143","E144"] documents=["001 §6","003 §8","004 §5.1","004 §5.2","004 §5.4"]
+# ### The rest, in a line each
+#
+# | document | what is true |
+# |---|---|
+# | 004 §5.1: `cudatoolkit=11.1`, Python 3.8 (E128) | Right in 2021. Today `pip install torch` brings what it needs; current versions want Python 3.10 or later. |
+# | 004 §5.1: set up a GPU or TPU (E129) | The commands install nothing for a TPU, and you have just trained on what you have. |
+# | 004 §5.2: Adam at a constant 0.001 (E141) | Above the paper's peak of 0.0007 for this width, without its warm-up, and with other averages. Section 6 shows what it can cost. |
+# | 004 §5.2: the model is built twice, and never moved to the GPU (E142) | Once, before the optimiser, and then `.to(device)`; batches as well. |
+# | 004 §5.2: “implements machine translation” (E143) | Without tokenizer, masks, decoding or a score it implements none of it. |
+# | 004 §5.4: “results” (E144) | There are none: the section repeats the code. Results are a curve, a score, and sentences: see section 5. |
+# | 001 §6: optimise by “transferred learning” (E066) | Transfer learning. And the list lacks optimiser, schedule, smoothing and precision: the subject of this chapter. |
+# | 003 §8: choose d_model *and* hidden_size (E099) | Two names of one number. The fourth size is the inner width of the feed-forward network, d_ff. |
+
+# %% [markdown] id="repaired-intro" concepts=["C33","C34"] errata=["E130","E131","E132","E133","E134","E135","E136","E138","E139","E140","E142","E143","E144"] documents=["004 §5.2","004 §5.4"]
+# ### The script, repaired
+#
+# Settings, model, data, training, evaluation, result. Each comment names what was mended.
+
+# %% id="repaired" concepts=["C30","C33","C34"] errata=["E130","E131","E132","E133","E134","E135","E136","E138","E139","E140","E141","E142","E143","E144"] documents=["004 §5.2","004 §5.4"]
+from course_lib.schedules import warmup_linear_rate
+
+config = ModelConfig(vocab_size=V, d_model=64, n_heads=4, d_ff=128, n_layers=2, max_len=16)  # E131, E132
+device = "cuda" if torch.cuda.is_available() else "cpu"
+torch.manual_seed(0)
+model = Transformer(config).to(device)  # once, before the optimiser: E130, E142
+optimizer = torch.optim.Adam(model.parameters(), lr=0.0, betas=(0.9, 0.98), eps=1e-9)
+data = torch.Generator().manual_seed(1)
+
+
+def epoch_loss(batches, rates=None):
+    """The mean loss a token; with rates, one for each batch, the model is trained, without them only measured."""
+    model.train(rates is not None)
+    total = n_tokens = 0
+    with torch.set_grad_enabled(rates is not None):  # E137
+        for i, (source, target) in enumerate(batches):
+            source, target = source.to(device), target.to(device)  # E142
+            logits = model(source, shift_right(target, BOS))  # a tensor, from what the decoder may know: E133, E134, E135
+            loss = smoothed_cross_entropy(logits, target, 0.0, PAD)  # padding does not count: E136
+            if rates:
+                optimizer.param_groups[0]["lr"] = rates[i]  # E141
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            n = (target != PAD).sum().item()
+            total, n_tokens = total + loss.item() * n, n_tokens + n
+    return total / n_tokens  # over tokens: E138
+
+
+rates = [warmup_linear_rate(step, (step - 1) / 300, 3e-3, 40) for step in range(1, 301)]
+for epoch in range(4):
+    training = [reversal_batch(64, data) for _ in range(75)]  # data: E139
+    loss = epoch_loss(training, rates[75 * epoch : 75 * (epoch + 1)])
+    print(f"epoch {epoch + 1}: train loss {loss:.3f}, validation loss {epoch_loss(validation):.3f}")  # not the test: E140
+test = reversal_batch(50, torch.Generator().manual_seed(999))  # looked at once
+exact = sum(write(model.cpu().eval(), s[s != PAD].tolist()) == t[t != PAD].tolist() for s, t in zip(*test))
+print(f"test: {exact} of 50 exactly right")  # a result: E143, E144
+
+# %% [markdown] id="faq-optimise" concepts=["C30","C32"] errata=["E066"] documents=["001 §6"]
+# ## 8. The documents' questions, answered
+#
+# **How do you optimise a Transformer?** (document 001, §6, question 4)
+#
+# First let it learn at all: a loss that starts near log V and can be driven to zero on ten sentences. Then the rate, with
+# warm-up and a fall to zero; then batch size, dropout and label smoothing, each by the validation loss. Mixed precision
+# and a fused attention make it faster without changing what it learns. If somebody has already trained on more text
+# than you have, begin from their weights: that is transfer learning, chapters 12 to 14.
+
+# %% [markdown] id="faq-hyper-parameters" concepts=["C30"] errata=["E099"] documents=["003 §8"]
+# **How do you choose the hyper-parameters?** (document 003, §8, question 3)
+#
+# Begin with a preset that works for as much data as you have. Of the sizes, `d_model`, `d_ff` and `n_layers` decide over
+# capacity and cost; `n_heads` must divide `d_model` and changes the number of parameters not at all. More data deserves a larger
+# model; with little data a larger one only memorises, and validation loss rises while training loss falls. Search the
+# rate first, in factors, then at random over two or three others: random search tries more different values of the one
+# that matters than a grid does. Test once, at the end.
+
+# %% id="faq-heads" concepts=["C30"] errata=["E099"] documents=["003 §8"]
+valid = [h for h in range(1, 49) if 48 % h == 0]
+print("d_model 48 can have heads:", valid)
+attempt("ModelConfig(d_model=30, n_heads=4)", lambda: ModelConfig(vocab_size=10, d_model=30, n_heads=4))
+if HAS_TRANSFORMERS:
+    attempt("BartConfig(d_model=16).hidden_size", lambda: BartConfig(d_model=16).hidden_size)
+
+# %% [markdown] id="exercises"
+# ## 9. Exercises
+#
+# Replace the line that raises the error by your code, run the cell, then run the check below it. It says at once what is
+# right, and what the mistake may be. `hint("noam_rate")` gives a hint.
+
+# %% id="exercise-imports"
+from course_lib.workshop import check, hint, quiz  # noqa: F401
+
+# %% exercise="smoothed_cross_entropy"
+
+# %% exercise="noam_rate"
+
+# %% exercise="adam_step"
+
+# %% exercise="spot_the_bug_09"
+
+# %% [markdown] id="quiz-heading"
+# ### What did you take with you?
+
+# %% quiz="09"
+
+# %% [markdown] id="recap" concepts=["C31","C32","C33","C34"]
+# ## 10. Recap
+#
+# - The loss is the surprise at the right token: −log p, averaged over real tokens, log V for a model that knows nothing.
+# - The decoder reads the target one place behind what it predicts. Without the shift the loss is perfect and the model useless.
+# - Five lines train: forward, loss, clear, backward, step. Adam makes steps of about the size of the rate.
+# - The rate rises, so that the first steps do no harm, and falls, so that the last ones settle.
+# - Evaluate without dropout, without a record for gradients, weighted by tokens; choose on validation, test once.
+# - A checkpoint is weights, optimiser, place in the data and random state.
+#
+# **Files to read:** `course_lib/losses.py`, `course_lib/schedules.py`, `course_lib/optimisers.py`, `course_lib/training.py` (`train` reads from top to bottom).
+#
+# **Papers:** Vaswani et al. (2017), *Attention Is All You Need*, §5; Kingma, Ba (2015), *Adam: A Method for Stochastic
+# Optimization*, algorithm 1; Szegedy et al. (2016), *Rethinking the Inception Architecture for Computer Vision*, §7;
+# Xiong et al. (2020), *On Layer Normalization in the Transformer Architecture*.
+#
+# **Next:** chapter 10 lets the model write better than word by word, and measures how good it is.
+
+# %% id="whose-parts"
+my_parts()
