@@ -190,7 +190,8 @@ def reverse(pair: Pair) -> Pair:
 
 def constructions() -> list[Construction]:
     """All constructions, each with one example; the same examples every time."""
-    return [_example(kind, rule) for kind in CLAUSES for rule in GRAMMAR[kind]]
+    first = {rule.name: (kind, rule) for kind in CLAUSES for rule in reversed(GRAMMAR[kind])}
+    return [_example(*first[name]) for name in dict.fromkeys(rule.name for kind in CLAUSES for rule in GRAMMAR[kind])]
 
 
 def _example(kind: str, rule: Rule) -> Construction:

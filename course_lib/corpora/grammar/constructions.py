@@ -81,6 +81,11 @@ pronoun | P | P | P=pronoun.single weight=3
 name | P | P | P=name weight=3
 sibling | P:poss K | P K | P=pronoun.single K=noun.sibling agr=K weight=2
 
+[PeerWhom]
+pronoun | P:object | P | P=pronoun.single weight=3
+name | P | P | P=name weight=3
+sibling | P:poss K | P K | P=pronoun.single K=noun.sibling weight=2
+
 [Other]
 pronoun | P | P | P=pronoun!speaker weight=5
 third | X | X | X=Third weight=7
@@ -296,7 +301,7 @@ clock | S V@S K T | S T K V | S=Person V=verb.clock K=Clock T=HabitTime
 hours | S V@S from/1 H to/2 K T | S T 从/1 H 点/H V 到/2 K 点/K \
     | S=Person V=verb.toil H=hour K=hour T=HabitTime differ=H,K
 past | S V:past O T | S T V 了 O | S=Person V=verb.event O=Some@V T=RecentTime weight=7
-past_once | S V:past O T | S T V 了 O | S=Person V=verb.memorable O=Some@V T=PastTime weight=3
+past | S V:past O T | S T V 了 O | S=Person V=verb.memorable O=Some@V T=PastTime weight=3
 past_fronted | T S V:past O | T S V 了 O | S=Person V=verb.event O=Some@V T=RecentTime weight=3
 past_dining | S V:past O L T | S T L V 了 O | S=Person V=verb.dine O=Some@V L=Site@dining T=DayTime
 past_desk | S V:past O L T | S T L V 了 O | S=Person V=verb.desk O=Some@V L=Site@study T=DayTime
@@ -356,7 +361,7 @@ thing_color | S be@S C | S 是 C 的 | C=color S=Thing@C
 compare | S be@S C:comparative than/1 O | S 比/1 O C | S=Person C=adjective.body.compared O=Whom differ=S,O weight=2
 compare_much | S be@S much/1 C:comparative than/2 O | S 比/2 O C 得多/1 \
     | S=Person C=adjective.body.compared O=Whom differ=S,O
-compare_years | S be@S Q years/1 older/2 than/3 O | S 比/3 O 大/2 Q 岁/1 | S=Peer O=Peer Q=number.few differ=S,O
+compare_years | S be@S Q years/1 older/2 than/3 O | S 比/3 O 大/2 Q 岁/1 | S=Peer O=PeerWhom Q=number.few differ=S,O
 compare_thing | this/1 N is C:comparative than/2 that/3 one/4 | 这/1 N:measure N 比/2 那/3 N:measure/4 C \
     | C=adjective.compared!body!weather N=noun.count@C weight=3
 as_tall | S be@S as/1 A as/2 O | S 跟/2 O 一样/1 A | S=Person A=adjective.body.compared O=Whom differ=S,O
@@ -424,9 +429,9 @@ who_know | S V@S X | S V X | S=Person V=verb.feeling X=Who weight=2
 
 COMPLEX = """
 [Complex]
-says | S V@S that C | S V C | S=Person V=verb.say C=Simple weight=5
-heard | S V:past that C | S V C | S=Person V=verb.hear C=Simple
-told | S V:past W that C | S V W ， C | S=Person V=verb.tell W=Whom C=Simple differ=S,W weight=2
+says | S V@S that C | S V C | S=Other V=verb.say C=Simple weight=5
+heard | S V:past that C | S V C | S=Other V=verb.hear C=Simple
+told | S V:past W that C | S V W ， C | S=Other V=verb.tell W=Third C=Simple differ=S,W weight=2
 because_ill | P/1 did not/2 V:base G because/3 P/4 was@P ill/5 | 因为/3 P/4 生病/5 了 ， 所以/3 P/1 没/2 V G \
     | P=pronoun V=verb.go G=Goal
 because_tired | P/1 be@P A because/3 P/4 V:past for D | 因为/3 P/4 V:bare 了 D ， 所以/3 P/1 很 A \
@@ -493,10 +498,11 @@ want_to | do@S S want/1 to A:base | S 想/1 A 吗 | S=Other A=Plan
 do_have | do@S S have/1 O | S 有/1 O 吗 | S=Other O=Plain@goods+pet+sibling
 is_there | is/1 there/1 a N L | L 有/1 N 吗 | N=noun.count.site L=Near
 tea_or | do@S S V:base N or/1 K | S V N 还是/1 K | S=Other V=verb.mind.fond N=noun.drink K=noun.drink differ=N,K
-what_did | what/1 did S V:base T | S T V 了 什么/1 | S=Other V=verb.asked T=RecentTime weight=2
+what_did | what/1 did S V:base T | S T V 了 什么/1 | S=Other V=verb.asked!vague T=RecentTime weight=2
 what_doing | what/1 be@S/2 S doing/3 | S 正在/2 做/3 什么/1 | S=Other
-what_like | what/1 do@S S V:base to K:base | S V K 什么/1 | S=Other V=verb.enjoy K=verb.asked.daily
-what_want | what/1 do@S S V:base to K:base T | S T V K 什么/1 | S=Other V=verb.wish!hopeful K=verb.asked T=SoonTime
+what_like | what/1 do@S S V:base to K:base | S V K 什么/1 | S=Other V=verb.enjoy K=verb.asked!vague.daily
+what_want | what/1 do@S S V:base to K:base T | S T V K 什么/1 \
+    | S=Other V=verb.wish!hopeful K=verb.asked!vague!vague T=SoonTime
 who_did | who/1 V:past O | 谁/1 V 了 O | V=verb.relative O=ThisNew@V weight=2
 who_like | who/1 do@S S V:base | S V 谁/1 | S=Other V=verb.feeling
 who_is_it | who/1 be@S/2 S | S 是/2 谁/1 | S=Named

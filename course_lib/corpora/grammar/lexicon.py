@@ -88,8 +88,8 @@ orange | 橙子 | chéngzi | 个 | fruit
 pear | 梨 | lí | 个 | fruit
 peach | 桃子 | táozi | 个 | fruit
 watermelon | 西瓜 | xīguā | 个 | fruit
-tomato | 西红柿 | xīhóngshì | 个 | vegetable
-potato | 土豆 | tǔdòu | 个 | vegetable
+tomato/tomatoes | 西红柿 | xīhóngshì | 个 | vegetable
+potato/potatoes | 土豆 | tǔdòu | 个 | vegetable
 carrot | 胡萝卜 | húluóbo | 根 | vegetable
 egg | 鸡蛋 | jīdàn | 个 | cooked
 dumpling | 饺子 | jiǎozi | 个 | cooked dish
@@ -131,7 +131,7 @@ poem | 诗 | shī | 首 | recited written
 question | 问题 | wèntí | 个 | question
 
 [noun show count public]
-film | 电影 | diànyǐng | 部 | watched
+film | 电影 | diànyǐng | 部 | movie watched
 match | 比赛 | bǐsài | 场 | watched
 song | 歌 | gē | 首 | song
 
@@ -215,7 +215,7 @@ bike | 自行车 | zìxíngchē | 辆 | ridden device washable stolen lent
 truck | 卡车 | kǎchē | 辆 | driven device
 motorbike | 摩托车 | mótuōchē | 辆 | ridden device stolen
 
-[noun transport count public]
+[noun transport count public big]
 bus/buses | 公共汽车 | gōnggòng qìchē | 辆 | driven transport urban
 taxi | 出租车 | chūzūchē | 辆 | driven transport urban
 train | 火车 | huǒchē | 列 | transport distant
@@ -230,7 +230,7 @@ tree | 树 | shù | 棵 | plant high
 flower | 花 | huā | 朵 | plant drawn present
 road | 路 | lù | 条 | long
 
-[noun building count public]
+[noun building count public big]
 house | 房子 | fángzi | 座 | home landmark
 bridge | 桥 | qiáo | 座 | long landmark
 tower | 塔 | tǎ | 座 | high landmark
@@ -242,11 +242,11 @@ kitchen | 厨房 | chúfáng | 间 | cleaned dining store
 office | 办公室 | bàngōngshì | 间 | cleaned study workplace furnished
 classroom | 教室 | jiàoshì | 间 | cleaned study furnished
 
-[noun town count public visited]
+[noun town count public visited big]
 city | 城市 | chéngshì | 座
 village | 村子 | cūnzi | 个 | landmark
 
-[noun place goal site count public]
+[noun place goal site count public big]
 library | 图书馆 | túshūguǎn | 座 | in study study workplace
 bookstore | 书店 | shūdiàn | 家 | in shop workplace
 museum | 博物馆 | bówùguǎn | 座 | in visited workplace
@@ -330,8 +330,6 @@ dinner | 晚饭 | wǎnfàn
 [noun task]
 homework | 作业 | zuòyè
 
-[noun money]
-money | 钱 | qián
 """
 
 VERBS = """
@@ -341,9 +339,9 @@ sell sold sold | 卖 | mài | vehicle furniture device instrument | relative wan
 eat ate eaten | 吃 | chī | food | feast prog daily dine once want asked request
 drink drank drunk | 喝 | hē | drink | feast prog routine daily dine once want asked request permit
 read read read | 看 | kàn | readable | prog routine daily desk finish once relative want asked request memorable permit
-read read read | 读 | dú | recited | prog daily desk finish once relative want asked permit memorable
+read read read | 读 | dú | recited | vague prog daily desk finish once relative want asked permit memorable
 write wrote written | 写 | xiě | written | prog daily desk relative want asked memorable
-watch | 看 | kàn | watched | prog daily finish once relative want asked memorable
+watch | 看 | kàn | watched | prog daily finish once relative want asked memorable vague
 sing sang sung | 唱 | chàng | song | relative want
 listen to | 听 | tīng | song told | prog daily finish
 draw drew drawn | 画 | huà | drawn animal | prog desk relative want for memorable
@@ -351,7 +349,7 @@ wash | 洗 | xǐ | washable | prog finish want asked chore
 make made made | 做 | zuò | cooked | prog for relative want chore
 use | 用 | yòng | used tool | prog finish once request permit
 borrow | 借 | jiè | readable tool lent | located relative want asked memorable
-repair | 修 | xiū | device | prog finish want request chore memorable asked
+repair | 修 | xiū | device | prog finish want chore memorable asked
 send sent sent | 寄 | jì | mail | prog relative want asked memorable
 see saw seen | 看见 | kànjiàn | animal figure role nature building transport | located relative memorable
 meet met met | 遇到 | yùdào | figure role circle | located memorable
@@ -441,7 +439,7 @@ go home went home gone home | 回家 | huíjiā | | after
 eat ate eaten | 吃 | chī | food | consume
 drink drank drunk | 喝 | hē | drink | consume
 sell sold sold | 卖 | mài | vehicle furniture device instrument
-wash | 洗 | xǐ | washable | handle
+wash | 洗干净 | xǐ gānjìng | washable | handle
 break broke broken | 打破 | dǎpò | fragile | mishap loss
 steal stole stolen | 偷走 | tōuzǒu | stolen | crime loss
 lose lost lost | 弄丢 | nòngdiū | lost | mishap loss
@@ -491,7 +489,7 @@ small | 小 | xiǎo | furniture container room town home pet | bare compared exc
 long | 长 | cháng | long | compared excess
 expensive | 贵 | guì | goods | compared dear excess
 cheap | 便宜 | piányi | goods | compared price de
-new | 新 | xīn | clothes accessory thing large furniture vehicle paper watched song instrument | bare
+new | 新 | xīn | clothes accessory thing large furniture vehicle paper movie song instrument | bare
 old | 旧 | jiù | clothes device bagged furniture vehicle paper photo | bare compared excess
 good | 好 | hǎo | readable recited watched song | bare
 beautiful | 漂亮 | piàoliang | clothes accessory home town plant picture bird | de compared
@@ -769,6 +767,7 @@ why | 为什么 | wèishénme
 how much | 多少 | duōshao
 how old | 多大 | duō dà
 yuan | 块 | kuài
+money | 钱 | qián
 year of age | 岁 | suì
 times | 次 | cì
 please | 请 | qǐng
