@@ -136,8 +136,8 @@ The check follows your arrows. From the Transformer one must come to all of its 
         ),
         Misconception(
             "printed_arrows_kept", lambda: [*printed_edges()(), *concept_edges()],
-            "Your new arrows are right. Of the printed ones some are still wrong: which of them ends at what is no part "
-            "of where it begins?",
+            "Your new arrows are right. Of the printed ones some are still wrong: which of them ends at what is no "
+            "part of where it begins?",
         ),
         Misconception("turned_round", edges(turned=True), "All of your arrows point from the part to the whole."),
         Misconception(

@@ -59,7 +59,7 @@ def timeline(events: Iterable[tuple[str, str, str]], alt: str = ""):
         rows.append(
             f'<div style="display:flex;gap:10px;align-items:baseline"><span style="width:62px;text-align:right;'
             f'font-variant-numeric:tabular-nums">{html.escape(date)}</span><span style="color:{HEADS[0]}">●</span>'
-            f'<span><b>{html.escape(what)}</b><br>{html.escape(why)}</span></div>'
+            f"<span><b>{html.escape(what)}</b><br>{html.escape(why)}</span></div>"
         )
         before = date
     return _card(f'<div style="line-height:1.4">{"".join(rows)}</div>', alt)
@@ -75,9 +75,7 @@ def _places(edges: Sequence[Edge]) -> dict[str, tuple[float, int]]:
     if max(level.values()) >= len(names):
         raise ValueError("the edges go round in a circle: a concept would stand below itself")
     rows = [[name for name in names if level[name] == i] for i in range(max(level.values()) + 1)]
-    return {
-        name: ((i + 0.5) * WIDTH / len(row), depth) for depth, row in enumerate(rows) for i, name in enumerate(row)
-    }
+    return {name: ((i + 0.5) * WIDTH / len(row), depth) for depth, row in enumerate(rows) for i, name in enumerate(row)}
 
 
 def _stroke(relation: str) -> str:

@@ -28,7 +28,7 @@
 from course_lib.translator import Translator
 
 translator = Translator.shipped()
-for sentence in ["the book that you bought is very interesting .", "where did your teacher go yesterday ?"]:
+for sentence in ["The book that you bought is very interesting.", "Did your mother drink tea yesterday?"]:
     print(sentence, "→", translator.translate(sentence))
 
 # %% [markdown] id="predict-intro"
@@ -117,29 +117,53 @@ from course_lib.views import translate_and_attend
 
 translate_and_attend(
     translator,
-    "the book that you bought is very interesting .",
+    "The book that you bought is very interesting.",
     examples=[
-        "Tom is taller than his older brother .",
-        "my mother bought two cups of tea yesterday .",
-        "have you ever been to China ?",
-        "if it rains tomorrow , we will stay at home .",
+        "Linda is taller than her older brother.",
+        "My mother bought two cups of tea yesterday.",
+        "Have you ever been to China?",
+        "If it rains tomorrow, we will stay at home.",
     ],
 )
 
 # %% [markdown] id="gold-intro"
-# Did it look where a person would? Usually nobody knows. Here we do: the sentences that the model was trained on come
-# from a grammar that writes both languages at once, so **the true partner of every word is on record**, and the model
-# has never seen it. Below, an outline marks the true partners. How many outlines are dark?
+# ### Does it look where a person would?
+#
+# Usually nobody can say. Here we can: the sentences come from a grammar that writes both languages at once, so **the
+# true partner of every word is on record**. The model was never shown it. The next cell takes 300 sentences that the
+# model has not read either, links every Chinese word to the English word with the largest weight, and counts wrong
+# links (the *alignment error rate*: 0 is perfect). For comparison: a rule that links word by word, first to first,
+# second to second.
 
-# %% id="gold"
-from course_lib.corpora import grammar
+# %% id="gold-count" concepts=["C01"]
+from course_lib.corpora import load_corpus
+from course_lib.evaluation import alignment_error_rate
+from course_lib.translator import head_alignment_errors
+
+unseen = load_corpus("grammar").splits["test"][:300]
+gold = {(n, *link) for n, pair in enumerate(unseen) for link in pair.alignment}
+in_order = {(n, j, j) for n, pair in enumerate(unseen) for j in range(len(pair.target.split()))}
+print(f"first to first, second to second: {alignment_error_rate(in_order, gold):.2f}")
+errors = head_alignment_errors(translator, unseen)
+for name, heads in errors.items():
+    print(f"{name}:", "  ".join(f"head {h}: {error:.2f}" for h, error in enumerate(heads)))
+best = min((error, layer, head) for layer, heads in enumerate(errors.values()) for head, error in enumerate(heads))
+print(f"the best: layer {best[1]}, head {best[2]}, alignment error rate {best[0]:.2f}")
+
+# %% [markdown] id="gold-picture-intro"
+# And this is that head at work on one sentence. **An outline marks a true pair.** Count the outlines that are dark; then
+# look at the other heads, which have found something else to do. Words without an outline have no partner: nothing in
+# English corresponds to 了 *le*, “done”.
+
+# %% id="gold-picture" concepts=["C01"]
+from course_lib.corpora.grammar import pinyin
 from course_lib.views import attention_heatmap
 
-# %% [markdown] id="gold-count-intro"
-# One sentence proves little. The next cell counts over many sentences that the model has never read: for each Chinese
-# word with a true partner, is the English word with the largest weight that partner?
-
-# %% id="gold-count"
+pair = next(pair for pair in unseen if pair.source.split()[2:3] == ["that"])
+print(pair.source, "→", translator.finish(pair.target))
+source_words, target_words, maps = translator.attend(pair.source, target=pair.target)
+labels = [word if pinyin(word) == word or "[" in word else f"{word} {pinyin(word)}" for word in target_words]
+attention_heatmap(maps, source_words, labels, kind="cross", layer=best[1], head=best[2], gold=pair.alignment)
 
 # %% [markdown] id="break"
 # ## 6. Break it
@@ -148,9 +172,9 @@ from course_lib.views import attention_heatmap
 
 # %% id="break-it"
 for sentence in [
-    "the book that you bought is very interesting .",
-    "you that bought is book the very interesting .",  # the same words in another order
-    "the parallelogram that you bought is very interesting .",  # a word that it has never met
+    "The book that you bought is very interesting.",
+    "You that bought is book the very interesting.",  # the same words in another order
+    "The parallelogram that you bought is very interesting.",  # a word that it has never met
 ]:
     print(sentence, "→", translator.translate(sentence), translator.unknown_words(sentence) or "")
 
@@ -323,6 +347,16 @@ check("softmax")
 # Now repair it: you have seen the right line in section 3, and `check` will tell you about the one thing that section kept
 # quiet about. Change `softmax` above and run the cell again. When it passes, you own the first part of your
 # Transformer. There is no hurry; chapter 03 returns to it.
+#
+# The next one belongs to this chapter. Replace what is wrong, run the cell, and run the check below it.
+
+# %% exercise="spot_the_bug_00"
+
+# %% [markdown] id="quiz-heading"
+# ### What did you take with you?
+
+# %% id="quiz-import"
+from course_lib.workshop import quiz
 
 # %% quiz="00"
 
