@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 
 import torch
@@ -143,12 +142,13 @@ class _Run:
 
     def _stream(self) -> Iterator:
         """The batches of this and all further epochs, from where the run stands."""
-        for self.epoch in count(self.epoch):
+        while True:
             batches = self._epoch_batches(self.epoch)
             for index in range(self.batches_done, len(batches)):
                 self.batches_done = index
                 yield batches[index]
             self.batches_done = 0
+            self.epoch += 1
 
     def _epoch_batches(self, epoch: int):
         tokenizer, accelerator = self.tokenizer, self.accelerator

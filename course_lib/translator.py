@@ -168,7 +168,7 @@ class Translator:
 
 
 @torch.inference_mode()
-def head_alignment_errors(translator: Translator, pairs: Sequence[Pair], batch_size: int = 50) -> dict[str, list[float]]:
+def head_alignment_errors(translator: Translator, pairs: Sequence[Pair]) -> dict[str, list[float]]:
     """How well each cross-attention head, taken as a word aligner, finds the known alignments.
 
     The model reads source and reference. Each target word is linked to the source word that it attends to most while
@@ -181,7 +181,7 @@ def head_alignment_errors(translator: Translator, pairs: Sequence[Pair], batch_s
     Returns:
         For each cross-attention module the error of each head, by module name.
     """
-    tokenizer = translator.tokenizer
+    tokenizer, batch_size = translator.tokenizer, 50
     links: dict[str, list[set]] = {}
     gold = {((n, i), (n, j)) for n, pair in enumerate(pairs) for i, j in pair.alignment}
     for start in range(0, len(pairs), batch_size):

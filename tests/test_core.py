@@ -287,7 +287,7 @@ def test_embedding_is_tied_and_parameters_are_counted():
     logits = model(torch.tensor([[4]]), torch.tensor([[1]]))
     (gradient,) = torch.autograd.grad(logits[0, 0, 7], model.embedding.weight)
     assert (gradient[7] != 0).any(), "the output uses the embedding's row"
-    assert [name for name, _ in model.named_parameters()][0] == "embedding.weight"
+    assert next(name for name, _ in model.named_parameters()) == "embedding.weight"
 
 
 def test_a_sequence_beyond_max_len_is_refused():

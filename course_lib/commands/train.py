@@ -53,8 +53,9 @@ def train(
         typer.echo(json.dumps(result, ensure_ascii=False, indent=2))
     else:
         bleu = result["bleu"]
-        typer.echo(f"{result['steps']} steps in {result['seconds']:.0f} s: validation loss {result['val_loss']:.3f}, "
-                   f"BLEU {bleu['score']:.1f} ({bleu['lowercase_score']:.1f} in lower case) on val, greedy")  # fmt: skip
+        scores = f"BLEU {bleu['score']:.1f} ({bleu['lowercase_score']:.1f} in lower case) on val, greedy"
+        seconds, val_loss = f"{result['seconds']:.0f} s", f"validation loss {result['val_loss']:.3f}"
+        typer.echo(f"{result['steps']} steps in {seconds}: {val_loss}, {scores}")
         typer.echo(f'the model is in {out}: course translate --model {out} "…"')
     return 0
 
