@@ -85,7 +85,7 @@ def check(id: str | object, submission: object = NOTHING, *, seed: int | None = 
         notes.append(f'The numbers are new each time; `check("{id}", seed={seed})` repeats these.')
     for call in library_calls(found, cells, name) if result.points else ():
         notes.append(f"Your code uses `{call}` of a library: good for comparing, but here you are to write it.")
-    result = Checked(**{**vars(result), "notes": tuple(notes)})
+    result = Checked(**{**vars(result), "notes": tuple(dict.fromkeys(notes))})
     _show(str(result), result._repr_html_())
     return result
 
@@ -129,7 +129,7 @@ def quiz(chapter: int) -> None:
     from jupyterquiz import display_quiz
 
     with capture_output() as captured:
-        display_quiz(questions, shuffle_answers=False, colors=QUIZ_COLOURS, max_width=720)
+        display_quiz(questions, shuffle_answers=True, colors=QUIZ_COLOURS, max_width=720)
     for output in captured.outputs:
         script = output.data.get("application/javascript")
         if script:  # it would fetch MathJax from a CDN; there are no formulas in our questions
@@ -339,7 +339,7 @@ def _write(path: Path, text: str) -> list[str]:
             raise
     except OSError as error:
         advice = "Set COURSE_HOME to another folder."
-        return [f"Nothing was kept: {path.parent} cannot be written ({error.strerror}). {advice}"]
+        return [f"Nothing was kept: {home()} cannot be written ({error.strerror}). {advice}"]
     return []
 
 

@@ -391,8 +391,8 @@ PADDING_MASK = Exercise(
     title="The padding mask",
     signature="padding_mask(ids, pad_id)",
     statement=r"""Sentences of a batch have different lengths, so the short ones are filled up with a padding id
-that means nothing. No query should attend to it. From the ids `[B, Tk]` make a boolean mask `[B, 1, 1, Tk]`: **True where the
-key is a real token.** The two axes of length 1 are for heads and queries: the mask broadcasts over both.
+that means nothing. No query should attend to it. From the ids `[B, Tk]` make a boolean mask `[B, 1, 1, Tk]`: **True where
+the key is a real token.** The two axes of length 1 are for heads and queries: the mask broadcasts over both.
 
 `pad_id` can be any id, and padding can stand anywhere. `ids` stays as it was.""",
     minutes=5,
@@ -419,7 +419,7 @@ key is a real token.** The two axes of length 1 are for heads and queries: the m
             "edges", 1, "Think of one sentence alone, of nothing but padding, of none, and of padding in front.",
             lambda g: [
                 (padded(g, [3], 5, 0), 0), (padded(g, [4, 0, 2], 4, 0), 0), (padded(g, [6, 6], 6, 0), 0),
-                (padded(g, [4, 3], 6, 0).flip(1), 0), (padded(g, [1, 0], 1, 0), 0),
+                (padded(g, [4, 3], 6, 0).flip(1), 0), (padded(g, [1, 0], 1, 0), 0), (padded(g, [0], 3, 0), 0),
                 (padded(g, [2, 3], 4, 0).int(), 0),
             ],
             padding_by_loop, needs=("values",),

@@ -181,7 +181,9 @@ def _read_notebook(path: Path) -> list[Cell]:
     except Exception as error:  # of many kinds, from nbformat's depths
         raise CourseError(f"{path} is not a notebook: JSON, but not of its format ({type(error).__name__})") from None
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    return [_cell(f"code cell {i}", cell.source, cell.metadata.get("exercise")) for i, cell in enumerate(cells, 1)]
+    marks = [cell.metadata.get("exercise") for cell in cells]
+    marks = [mark if isinstance(mark, str) else None for mark in marks]
+    return [_cell(f"code cell {i}", cell.source, mark) for i, (cell, mark) in enumerate(zip(cells, marks), 1)]
 
 
 def _read_python(path: Path) -> list[Cell]:
@@ -190,7 +192,7 @@ def _read_python(path: Path) -> list[Cell]:
         with tokenize.open(path) as file:
             text = file.read()
     except (SyntaxError, UnicodeDecodeError):
-        raise CourseError(f"{path} is not a Python file: its text is not UTF-8, and no other encoding is named") from None
+        raise CourseError(f"{path} is not a Python file: its text is not UTF-8") from None
     starts = [0, *(match.start() for match in PERCENT.finditer(text)), len(text)]
     if len(starts) > 2:
         pieces = [text[a:b] for a, b in pairwise(starts)]
@@ -218,8 +220,7 @@ def _line_groups(body: list[ast.stmt]) -> Iterator[tuple[int, int]]:
 
 
 @lru_cache(maxsize=4096)  # a notebook's history is read again at every check
-def _cell(name: str, source: str, exercise: object = None) -> Cell:
-    exercise = exercise if isinstance(exercise, str) else None
+def _cell(name: str, source: str, exercise: str | None = None) -> Cell:
     try:
         return Cell(name, _to_python(source), exercise)
     except SyntaxError as error:

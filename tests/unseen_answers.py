@@ -1,0 +1,153 @@
+# ruff: noqa: E501
+"""Answers as learners might write them, none of them in the bank: right ones, and wrong ones as a change of a right one."""
+
+HEAD = "import math, torch\nimport torch.nn.functional as F\nfrom torch import nn\nfrom functools import partial\n"
+RIGHT = {
+    "softmax": [
+        "softmax = nn.Softmax(dim=-1)",
+        "softmax = partial(torch.softmax, dim=-1)",
+        "softmax = lambda scores, /: F.softmax(scores.double(), -1).to(scores.dtype)",
+        "def softmax(z):\n    z = z - z.max(dim=-1, keepdim=True).values.detach()\n    e = torch.exp(z)\n    return e / torch.sum(e, dim=-1, keepdim=True)",
+        "class S:\n    def __call__(self, x):\n        m = x.max(-1, keepdim=True)[0]\n        return torch.exp(x - m - torch.log(torch.exp(x - m).sum(-1, keepdim=True)))\nsoftmax = S()",
+        "def softmax(x):\n    y = x.flatten(0, -2) if x.dim() > 1 else x[None]\n    y = torch.exp(y - torch.max(y, 1, True)[0])\n    return torch.einsum('ij,i->ij', y, 1 / y.sum(1)).reshape(x.shape)",
+        "def softmax(x):\n    x = x.movedim(-1, 0)\n    e = torch.exp(x - x.amax(0))\n    return (e / e.sum(0)).movedim(0, -1)",
+    ],
+    "causal_mask": [
+        "def causal_mask(a, b):\n    i = torch.arange(a)[:, None]\n    return torch.arange(b)[None] - i <= b - a",
+        "causal_mask = lambda q, k: torch.triu(torch.full((q, k), 1.0), diagonal=k - q + 1) == 0",
+        "def causal_mask(q, k):\n    return torch.tensor([[j <= i + k - q for j in range(k)] for i in range(q)], dtype=torch.bool)",
+        "def causal_mask(q, k):\n    n = max(q, k)\n    return torch.tril(torch.ones(n, n, dtype=torch.bool))[n - q:, n - k:]",
+        "def causal_mask(q, k):\n    m = torch.full((q, k), float('-inf'))\n    return torch.triu(m, k - q + 1).eq(0)",
+    ],
+    "padding_mask": [
+        "padding_mask = lambda i, p: (i != p).view(i.size(0), 1, 1, i.size(1))",
+        "def padding_mask(ids, pad):\n    return torch.tensor([[[[t != pad for t in row]]] for row in ids.tolist()])",
+        "def padding_mask(ids, pad):\n    return ~torch.isin(ids, torch.tensor([pad]))[:, None, None, :]",
+        "def padding_mask(ids, pad):\n    return ((ids - pad).abs() > 0).unsqueeze(-2).unsqueeze(-2)",
+    ],
+    "scaled_dot_product_attention": [
+        "scaled_dot_product_attention = F.scaled_dot_product_attention",
+        "def scaled_dot_product_attention(q, k, v, mask=None):\n    s = torch.matmul(q, k.transpose(-2, -1)) / q.size(-1) ** 0.5\n    if mask is not None:\n        s = s.masked_fill(mask == 0, -1e9)\n    p = F.softmax(s, dim=-1)\n    if mask is not None:\n        p = p * mask\n    return p @ v",
+        "def scaled_dot_product_attention(q, k, v, mask=None):\n    s = q @ k.mT * (1 / math.sqrt(k.shape[-1]))\n    if mask is not None:\n        s = torch.where(mask, s, torch.tensor(float('-inf'), dtype=s.dtype))\n        empty = ~mask.any(-1, keepdim=True)\n        s = s.masked_fill(empty, 0.0)\n        return s.softmax(-1).masked_fill(empty, 0.0) @ v\n    return s.softmax(-1) @ v",
+        "def scaled_dot_product_attention(q, k, v, mask=None):\n    s = torch.einsum('...qd,...kd->...qk', q / q.shape[-1] ** 0.5, k)\n    m = torch.ones_like(s, dtype=torch.bool) if mask is None else torch.broadcast_to(mask, s.shape)\n    s = s.masked_fill(~m, -torch.inf)\n    top = s.amax(-1, keepdim=True).clamp(min=torch.finfo(s.dtype).min)\n    e = torch.exp(s - top.detach())\n    return (e @ v) / e.sum(-1, keepdim=True).clamp(min=1e-30)",
+        "def softmax(x):\n    e = (x - x.amax(-1, keepdim=True)).exp()\n    return e / e.sum(-1, keepdim=True)\ndef scaled_dot_product_attention(q, k, v, mask=None):\n    lead = q.shape[:-2]\n    Q, K, V = (x.reshape(-1, *x.shape[-2:]) for x in (q, k, v))\n    s = torch.bmm(Q, K.transpose(1, 2)).div(Q.shape[-1] ** 0.5).view(*lead, q.shape[-2], k.shape[-2])\n    if mask is not None:\n        s = s + torch.where(mask, 0.0, -1e30).to(s.dtype)\n    a = softmax(s)\n    if mask is not None:\n        a = torch.where(mask, a, 0)\n    return torch.bmm(a.view(-1, *a.shape[-2:]), V).view(*lead, q.shape[-2], -1)",
+        "def scaled_dot_product_attention(q, k, v, mask=None):\n    if mask is None:\n        mask = torch.ones(1, 1, dtype=torch.bool)\n    s = (q[..., :, None, :] * k[..., None, :, :]).sum(-1) / math.sqrt(q.shape[-1])\n    w = torch.nan_to_num(torch.softmax(s.masked_fill(~mask, -math.inf), -1))\n    return (w[..., None] * v[..., None, :, :]).sum(-2)",
+    ],
+    "spot_the_bug_03": [
+        "def spot_the_bug_03(x, w_q, w_k, w_v):\n    query, key, value = x @ w_q, x @ w_k, x @ w_v\n    scores = query @ key.transpose(-2, -1) / math.sqrt(key.shape[-1])\n    total = scores.exp().sum(dim=-1, keepdim=True)\n    weights = scores.exp() / total\n    return weights @ value",
+        "def spot_the_bug_03(x, q, k, v):\n    return F.scaled_dot_product_attention(x @ q, x @ k, x @ v)",
+    ],
+}
+ATTENTION = """
+def scaled_dot_product_attention(q, k, v, mask=None):
+    s = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    if mask is not None:
+        s = s.masked_fill(~mask, -torch.inf)
+    a = s.softmax(-1)
+    if mask is not None:
+        a = a.masked_fill(~mask.any(-1, keepdim=True), 0.0)
+    return a @ v
+"""
+SOFTMAX = """
+def softmax(x):
+    e = (x - x.amax(-1, keepdim=True)).exp()
+    return e / e.sum(-1, keepdim=True)
+"""
+SELF_ATTENTION = """
+def spot_the_bug_03(x, w_q, w_k, w_v):
+    q, k, v = x @ w_q, x @ w_k, x @ w_v
+    return (q @ k.mT / math.sqrt(k.shape[-1])).softmax(-1) @ v
+"""
+WRONG = {
+    "softmax": [
+        (SOFTMAX, "(x - x.amax(-1, keepdim=True))", "x.clamp(-80, 80)"),
+        (SOFTMAX, "(x - x.amax(-1, keepdim=True))", "(x - x.mean(-1, keepdim=True))"),
+        (SOFTMAX, "x.amax(-1, keepdim=True)", "x.amin(-1, keepdim=True)"),
+        (SOFTMAX, ".exp()", ".exp2()"),
+        (SOFTMAX, "keepdim=True)\n", "keepdim=True) + 1e-2\n"),
+        (SOFTMAX, "    return", "    if x.dim() == 1: e = e[None]\n    return"),
+        (SOFTMAX, "    return e", "    return 1.0 * e.squeeze()"),
+        (SOFTMAX, "return e / ", "return (e / "), # a syntax error
+        (SOFTMAX, "return", "e ="),
+        (SOFTMAX, "return e", "x[x > 100] = 100; return e"),
+        (SOFTMAX, "keepdim=True)\n", "keepdim=True).detach()\n"),
+        (SOFTMAX, "e = (x", "x = torch.tensor(x.tolist(), dtype=x.dtype); e = (x"),
+        (SOFTMAX, "e = (x", "x = x.detach().numpy(); import numpy as np; return np.exp(x) / np.exp(x).sum(-1, keepdims=True); e = (x"),
+        (SOFTMAX, "return e / e.sum(-1, keepdim=True)", "return (e / e.sum(-1, keepdim=True)).tolist()"),
+        (SOFTMAX, "return e / e.sum(-1, keepdim=True)", "return (e / e.sum(-1, keepdim=True)).double()"),
+        (SOFTMAX, "return e / e.sum(-1, keepdim=True)", "return (e / e.sum(-1, keepdim=True)).round(decimals=3)"),
+        (SOFTMAX, "return e / e.sum(-1, keepdim=True)", "return (e / e.sum(-1, keepdim=True)) if x.dim() < 4 else x.softmax(0)"),
+        (SOFTMAX, "def softmax(x)", "@torch.no_grad()\ndef softmax(x)"),
+        (SOFTMAX, "def softmax(x)", "def softmax(x, dim)"),
+        (SOFTMAX, "return e / e.sum(-1, keepdim=True)", "return (e / e.sum(-1, keepdim=True)).half().to(x.dtype)"),
+    ],
+    "causal_mask": [
+        ("causal_mask = lambda q, k: torch.ones(q, k).tril(k - q)", "k - q)", "k - q).to(torch.uint8)"),
+        ("causal_mask = lambda q, k: torch.ones(q, k).bool().tril(k - q)", "k - q)", "k - q + 1)"),
+        ("causal_mask = lambda q, k: torch.ones(q, k).bool().tril(k - q)", "k - q)", "abs(k - q))"),
+        ("causal_mask = lambda q, k: torch.ones(q, k).bool().tril(k - q)", "k - q)", "k - q).squeeze()"),
+        ("causal_mask = lambda q, k: torch.ones(q, k).bool().tril(k - q)", "k - q)", "k - q).flip(0)"),
+        ("causal_mask = lambda q, k: torch.ones(q, k).bool().tril(k - q)", "k - q)", "k - q).tolist()"),
+        ("causal_mask = lambda q, k: torch.ones(q, k).bool().tril(k - q)", "k - q)", "k - q).numpy()"),
+        ("causal_mask = lambda q, k: torch.ones(q, k).bool().tril(k - q)", "k - q)", "k - q) if q <= k else torch.zeros(q, k).bool()"),
+        ("causal_mask = lambda q, k: torch.ones(q, k).bool().tril(k - q)", "k - q)", "k - q) if q > 1 else torch.ones(1, 1).bool()"),
+        ("causal_mask = lambda q, k: torch.ones(q, k).bool().tril(k - q)", "q, k).bool", "k, k).bool"),
+        ("causal_mask = lambda q, k: torch.ones(q, k).bool().tril(k - q)", "q, k: ", "q, k: 1 / 0 or "),
+        ("causal_mask = lambda q, k: torch.ones(q, k).bool().tril(k - q)", "q, k: ", "t: "),
+        ("causal_mask = lambda q, k: torch.ones(q, k).bool().tril(k - q)", "q, k: ", "q, k: None and "),
+    ],
+    "padding_mask": [
+        ("padding_mask = lambda i, p: (i != p)[:, None, None]", "i != p", "i.cumsum(1) != p"),
+        ("padding_mask = lambda i, p: (i != p)[:, None, None]", "i != p", "i.bool()"),
+        ("padding_mask = lambda i, p: (i != p)[:, None, None]", "i != p", "i < p"),
+        ("padding_mask = lambda i, p: (i != p)[:, None, None]", "i != p", "(i != p).long()"),
+        ("padding_mask = lambda i, p: (i != p)[:, None, None]", "i != p", "i.ne_(p) > 0"),
+        ("padding_mask = lambda i, p: (i != p)[:, None, None]", "i != p", "i.clamp_(max=8) != p"),
+        ("padding_mask = lambda i, p: (i != p)[:, None, None]", "(i != p)", "(i != p).cummin(1)[0]"),
+        ("padding_mask = lambda i, p: (i != p)[:, None, None]", "None, None]", "None, None].expand(-1, 1, i.shape[1], -1)"),
+        ("padding_mask = lambda i, p: (i != p)[:, None, None]", "None, None]", "None, None].expand(-1, 2, -1, -1)"),
+        ("padding_mask = lambda i, p: (i != p)[:, None, None]", "(i != p)", "(i != p if (i != p).any() else i == p)"),
+    ],
+    "scaled_dot_product_attention": [
+        (ATTENTION, "q.shape[-1]", "q.shape[0]"),
+        (ATTENTION, "q.shape[-1]", "64"),
+        (ATTENTION, "math.sqrt(q.shape[-1])", "q.norm(dim=-1, keepdim=True)"),
+        (ATTENTION, "-torch.inf", "-1e3"),
+        (ATTENTION, "-torch.inf", "torch.finfo(torch.float16).min"),
+        (ATTENTION, "~mask, -", "~mask.squeeze(), -"),
+        (ATTENTION, "s.masked_fill(~mask", "s.masked_fill(~mask.unsqueeze(1)"),
+        (ATTENTION, "~mask,", "~mask[..., :1, :],"),
+        (ATTENTION, "~mask.any(-1, keepdim=True)", "~mask.any()"),
+        (ATTENTION, "~mask.any(-1, keepdim=True), 0.0", "~mask.any(-1, keepdim=True), 1 / k.shape[-2]"),
+        (ATTENTION, "if mask is not None:\n        a", "if False:\n        a"),
+        (ATTENTION, "s.softmax(-1)", "s.exp() / s.exp().sum(-1, keepdim=True)"),
+        (ATTENTION, "s.softmax(-1)", "s.softmax(-1).round(decimals=3)"),
+        (ATTENTION, "s.softmax(-1)", "F.dropout(s.softmax(-1), 0.1)"),
+        (ATTENTION, "s.softmax(-1)", "s.sigmoid()"),
+        (ATTENTION, "return a @ v", "return a @ v + q.mean()"),
+        (ATTENTION, "return a @ v", "return a @ v, a"),
+        (ATTENTION, "return a @ v", "return (a @ v).squeeze()"),
+        (ATTENTION, "return a @ v", "return (a @ v).detach()"),
+        (ATTENTION, "return a @ v", "return (a.detach() @ v)"),
+        (ATTENTION, "return a @ v", "return (a @ v.detach())"),
+        (ATTENTION, "return a @ v", "return (a @ v).contiguous().float()"),
+        (ATTENTION, "return a @ v", "v *= 1.5; return a @ v / 1.5"),
+        (ATTENTION, "if mask is not None:\n        s", "if mask is not None:\n        mask |= ~mask.any(-1, keepdim=True)\n        s"),
+        (ATTENTION, "if mask is not None:\n        s", "if mask is None: mask = torch.ones(s.shape[-2:]).bool().tril()\n    if mask is not None:\n        s"),
+        (ATTENTION, "mask=None", "mask"),
+        (ATTENTION, "s = q @ k.transpose(-2, -1)", "s = q @ k.transpose(1, 2) if q.dim() == 3 else q @ k.transpose(0, 1)"),
+        (ATTENTION, "    a = s", "    s = s + s.mean(-2, keepdim=True)\n    a = s"),
+        (ATTENTION, "s = s.masked_fill(~mask, -torch.inf)", "s = s.masked_fill(~mask, -torch.inf).clamp(min=-1e5)"),
+        (ATTENTION, "s = s.masked_fill(~mask, -torch.inf)", "s = s + (mask.to(s.dtype)).log()"),
+        (ATTENTION, "return a @ v", "return torch.nan_to_num(a @ v) if mask is None or q.dim() < 4 else a @ v * 0"),
+    ],
+    "spot_the_bug_03": [
+        (SELF_ATTENTION, "x @ w_k, x @ w_v", "x @ w_k, x @ w_v + 1"),
+        (SELF_ATTENTION, "math.sqrt(k.shape[-1])", "math.sqrt(x.shape[-1])"),
+        (SELF_ATTENTION, "@ v", "@ v + v"),
+        (SELF_ATTENTION, "q @ k.mT", "k @ q.mT"),
+        (SELF_ATTENTION, "(q @ k.mT / math.sqrt(k.shape[-1])).softmax(-1)", "torch.eye(x.shape[-2]).to(x.dtype)"),
+        (SELF_ATTENTION, ".softmax(-1) @ v", ".softmax(-1).tril() @ v"),
+    ],
+}
+
