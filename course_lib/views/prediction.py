@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import re
 from collections.abc import Sequence
 
 from course_lib.views.frames import HtmlView, page
@@ -71,7 +72,8 @@ def predict_number(
 
 def _card(question: str, why: str, data: dict, picture, alt: str, height: int) -> HtmlView:
     data |= {"question": question, "why": why, "picture": _as_html(picture, alt)}
-    return page("prediction", data, alt="A question to predict an answer to before it is shown.", height=height)
+    plain = html.unescape(re.sub("<[^>]*>", "", question))
+    return page("prediction", data, alt=f"Predict first: {plain}", height=height)
 
 
 def _as_html(picture, alt: str) -> str:

@@ -183,8 +183,8 @@ torch.testing.assert_close(output[0], 0.7856 * value[0] + 0.0391 * value[1] + 0.
 # %% [markdown] id="why-root" concepts=["C12"] documents=["004 §4.2"] errata=["E123"]
 # ### Why divide by √d_k
 #
-# Document 004, §4.2, promises a derivation and repeats the definitions (E123). Here is the one that is missing. First a
-# guess:
+# Document 004, §4.2, announces a derivation for multi-head attention and repeats the definitions of a single head (E123;
+# heads are chapter 05). Here is the derivation that is missing. First a guess:
 
 # %% id="predict-root" concepts=["C12"]
 predict_number(
@@ -380,7 +380,7 @@ attention_stages(query, key, value, start=(0, 0))
 #
 # Back to the cat. Let three features describe a word, *thing*, *alive* and *place*, and let some words ask for one. In a
 # trained model $W^Q$ and $W^K$ produce such numbers; here we write them down. **Look at** the row of *it*: point at a
-# cell, or press the arrow keys, and read the weight.
+# cell, or press the arrow keys, and read the weight. (There is one layer with one head here; real models have many.)
 
 # %% id="sentence-map" concepts=["C10", "C13"]
 words = "the cat sat on the mat because it was tired".split()
@@ -480,23 +480,24 @@ print("outputs:", right @ value, wrong @ value, sep="\n")
 # **random** tokens: nobody can predict them, and the best possible loss is $\ln 12 = 2.485$.
 
 # %% id="leak-training" concepts=["C15"] errata=["E059", "E113"] documents=["001 §4", "004 §4.1"]
-def losses_after_training(mask, steps=250, t=8, vocab_size=12, d_model=32):
+t, vocab_size, width = 8, 12, 32
+results = []
+for mask in (None, masks.causal_mask(t)):
     torch.manual_seed(0)
-    token, place = nn.Embedding(vocab_size, d_model), nn.Embedding(t, d_model)
-    heads, read = attention.MultiHeadAttention(d_model, 1), nn.Linear(d_model, vocab_size)
+    token, place = nn.Embedding(vocab_size, width), nn.Embedding(t, width)
+    heads, read = attention.MultiHeadAttention(width, 1), nn.Linear(width, vocab_size)
     optimizer = torch.optim.Adam([p for part in (token, place, heads, read) for p in part.parameters()], lr=1e-2)
-    for _ in range(steps):
-        ids = torch.randint(vocab_size, (64, t + 1))  # [B, T+1]
+    for _ in range(250):
+        ids = torch.randint(vocab_size, (64, t + 1))  # [B, T+1]: random tokens
         h = token(ids[:, :-1]) + place.weight  # [B, T, D]
-        logits = read(heads(h, h, h, mask))  # [B, T, V]
+        logits = read(heads(h, h, h, mask))  # [B, T, V]: the next token of each position
         losses = F.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")  # [B, T]
         optimizer.zero_grad()
         losses.mean().backward()
         optimizer.step()
-    return losses.detach().mean(0)  # one for each position
+    results.append(losses.detach().mean(0))  # one for each position
 
-
-leaky, honest = losses_after_training(None), losses_after_training(masks.causal_mask(8))
+leaky, honest = results
 print("no mask:", leaky, f" mean {leaky.mean():.3f}")
 print("causal: ", honest, f" mean {honest.mean():.3f}")
 assert leaky[:-1].max() < 0.2 and abs(honest.mean() - math.log(12)) < 0.1
@@ -534,9 +535,9 @@ _, mixed = mha(tokens, tokens, tokens, attn_mask=causal)  # True blocks here
 print(mixed[0].detach())
 
 # %% [markdown] id="mixed-seen" concepts=["C15"]
-# Every token sees the future and nothing else; the last has no future, and is NaN. In the other direction, a blocking mask
-# given to a function for which `True` allows, the *first* token is without keys. No exception anywhere: test for it by
-# editing a token.
+# Exactly the forbidden cells are used: every token sees the future and nothing else, and the last, which has no future, is
+# NaN. The opposite mix-up, a blocking mask where `True` allows, gives the same table. No exception anywhere; editing a
+# token, as in section 5, finds it.
 
 # %% [markdown] id="cost" concepts=["C17"] documents=["004 §1", "004 §2.1", "004 §3.1", "004 §3.3", "001 §5"] errata=["E101", "E109", "E063"]
 # ### “Efficient on long sequences”
@@ -638,8 +639,9 @@ except RuntimeError as error:
 edited = x.clone()
 edited[3] += 10
 concatenated = [torch.cat([to_query(t), to_key(t), to_value(t)], dim=-1) for t in (x, edited)]
-print("edit token 3, change of token 0, concatenated:", (concatenated[1][0] - concatenated[0][0]).abs().max().item())
-print("edit token 3, change of token 0, attention:   ", (look(edited, edited)[0] - look(x, x)[0]).abs().max().item())
+attended = [look(t, t) for t in (x, edited)]
+for name, (before, after) in {"concatenation": concatenated, "attention": attended}.items():
+    print(f"edit token 3: by {name}, token 0 changes by {(after[0] - before[0]).abs().max():.2f}")
 
 # %% [markdown] id="activation" concepts=["C10", "C12"] documents=["004 §3.2", "004 §4.2"] errata=["E111"]
 # 004, §3.2, steps 2, 4, 6, 7 (E111): weights and embeddings go through a linear map *and an activation*. Linear maps there are,
@@ -701,7 +703,7 @@ with record_attention(layer) as maps:
     layer(written, source)
     layer(written, torch.randn(1, 6, 8))
 for name, (before, after) in maps.calls.items():
-    print(f"{name:16} weights {list(before.shape)}, changed by {(after - before).abs().max():.2f}")
+    print(f"{name:16} weights {list(before.shape)}, changed by up to {(after - before).abs().max():.2f}")
 
 # %% [markdown] id="contradictions" concepts=["C12", "C13", "C17"] documents=["000 §2.5", "001 §2.2", "001 §6 Q5", "004 §3.1"]
 # ### Where the documents contradict each other
@@ -725,7 +727,7 @@ for name, (before, after) in maps.calls.items():
 # | E087 | 003: a dot product with the value matrix | a matrix product: a weighted sum of its rows |
 # | E102 | 004: self-attention works top-down | all positions alike, all at once |
 # | E103 | 004: self-attention and the Transformer are two versions of attention | one is an operation, the other a model that contains it |
-# | E063 | 001: long-range dependencies are unsolved | one step apart in attention; the trouble is $n^2$ and untrained lengths |
+# | E063 | 001: long-range dependencies are an open challenge | one step apart in attention; the trouble is $n^2$ and untrained lengths |
 
 # %% [markdown] id="faq-long-range" concepts=["C07", "C13"] documents=["000 App. Q1", "001 §6 Q2"]
 # ## 8. The documents’ questions, answered
