@@ -81,10 +81,19 @@ pronoun | P | P | P=pronoun.single weight=3
 name | P | P | P=name weight=3
 sibling | P:poss K | P K | P=pronoun.single K=noun.sibling agr=K weight=2
 
+[Recipient]
+pronoun | P:object | P | P=pronoun!hearer weight=2
+third | X | X | X=Third weight=3
+
+[Senior]
+pronoun | P | P | P=pronoun.single weight=3
+name | P | P | P=name weight=3
+sibling | P:poss K | P K | P=pronoun.single K=noun.senior agr=K weight=2
+
 [PeerWhom]
 pronoun | P:object | P | P=pronoun.single weight=3
 name | P | P | P=name weight=3
-sibling | P:poss K | P K | P=pronoun.single K=noun.sibling weight=2
+sibling | P:poss K | P K | P=pronoun.single K=noun.junior weight=2
 
 [Other]
 pronoun | P | P | P=pronoun!speaker weight=5
@@ -110,6 +119,12 @@ get | V:* O | V O | V=verb.want O=Modest@V weight=4
 visit | V:* O | V O | V=verb.deed O=Third
 go | V:* G | V G | V=verb.go G=Local weight=2
 
+[Duty]
+act | V:* | V | V=verb.act.routine
+learn | V:* O | V O | V=verb.years O=Learned@V
+go | V:* G | V G | V=verb.go G=Local
+visit | V:* O | V O | V=verb.deed O=Third
+
 [Pet]
 the | the N | N | N=noun.sleeper weight=2
 mine | W N | W N | W=Owner N=noun.sleeper
@@ -123,7 +138,7 @@ two_new | Q A N:plural | Q N:measure A N | Q=number.pairwise N=noun.count@ A=adj
 a_beautiful | a/1 A N | 一/1 N:measure A 的 N | N=noun.count@ A=adjective.de~N weight=2
 a_red | a/1 C N | 一/1 N:measure C 的 N | N=noun.count@ C=color~N
 unit | a/1 U of N | 一/1 U N | N=noun.mass@ U=unit<N agr=third weight=3
-units | Q U:plural of N | Q U N | Q=number.few N=noun.mass@ U=unit<N agr=plural weight=2
+units | Q U:plural of N | Q U N | Q=number.pairwise N=noun.mass@ U=unit<N agr=plural weight=2
 pair | a/1 U of N | 一/1 U N | N=noun.pair@ U=unit<N agr=third weight=2
 several | several/1 N:plural | 几/1 N:measure N | N=noun.count!big@
 many | many/1 N:plural | 很多/1 N | N=noun.count!big@
@@ -173,7 +188,7 @@ that | that/1 N | 那/1 N:measure N | N=noun.count@
 
 [Thing]
 this | D | D | D=This@ agr=D weight=3
-mine | W N | W N | W=Owner N=noun!public!mass@ agr=N weight=3
+mine | W N | W N | W=Owner N=noun!public!mass!zoo!person@ agr=N weight=3
 
 [Such]
 that_did | the N that/1 S V:past | S V 的/1 N | N=noun.count@ V=verb.relative~N S=Person
@@ -220,6 +235,10 @@ word | T | T | T=time.future.soon weight=3
 part | D E | D E | D=time.future.day E=time.part weight=2
 weekday | next/1 D | 下/1 D | D=weekday
 tonight | this/1 evening/2 | 今天/1 晚上/2 |
+
+[DailyTime]
+word | T | T | T=time.habit.daily weight=2
+weekday | every/1 D | 每/1 个/1 D | D=weekday
 
 [HabitTime]
 word | T | T | T=time.habit weight=3
@@ -273,7 +292,7 @@ country | to C | C | C=noun.country
 site | to the N | N | N=noun.goal
 
 [Act]
-act | V:* | V | V=verb.act weight=2
+act | V:* | V | V=verb.act!moment weight=2
 do | V:* O | V O | V=verb.daily O=Generic@V weight=3
 learn | V:* O | V O | V=verb.learning O=Learned@V weight=2
 go | V:* G | V G | V=verb.go G=Local
@@ -297,9 +316,9 @@ habit | S A@S T | S T A | S=Person A=Act T=HabitTime weight=4
 habit_adverb | S D A@S | S D A | S=Person D=adverb.often A=Act weight=3
 habit_dining | S V@S O L T | S T L V O | S=Person V=verb.dine O=Generic@V L=Site@dining T=HabitTime
 habit_desk | S V@S O L T | S T L V O | S=Person V=verb.daily.desk O=Generic@V L=Site@study T=HabitTime
-clock | S V@S K T | S T K V | S=Person V=verb.clock K=Clock T=HabitTime
+clock | S V@S K T | S T K V | S=Person V=verb.clock K=Clock T=DailyTime
 hours | S V@S from/1 H to/2 K T | S T 从/1 H 点/H V 到/2 K 点/K \
-    | S=Person V=verb.toil H=hour K=hour T=HabitTime differ=H,K
+    | S=Person V=verb.toil H=hour K=hour T=DailyTime differ=H,K
 past | S V:past O T | S T V 了 O | S=Person V=verb.event O=Some@V T=RecentTime weight=7
 past | S V:past O T | S T V 了 O | S=Person V=verb.memorable O=Some@V T=PastTime weight=3
 past_fronted | T S V:past O | T S V 了 O | S=Person V=verb.event O=Some@V T=RecentTime weight=3
@@ -308,14 +327,14 @@ past_desk | S V:past O L T | S T L V 了 O | S=Person V=verb.desk O=Some@V L=Sit
 past_shop | S V:past O L | S L V 了 O | S=Person V=verb.shopping O=Some@V L=Site@shop weight=2
 past_act | S V:past L T | S T L V 了 | S=Person V=verb.outdoor L=Site@green T=DayTime
 past_go | S V:past G T | S T V 了 G | S=Person V=verb.go G=Goal T=PastTime
-past_not | S did not/1 V:base O T | S T 没/1 V O | S=Person V=verb.asked O=Plain@V T=RecentTime weight=3
+past_not | S did not/1 V:base O T | S T 没/1 V O | S=Person V=verb.asked O=Plain@V T=DayTime weight=3
 past_not_go | S did not/1 V:base G T | S T 没/1 V G | S=Person V=verb.go G=Goal T=PastTime
 progressive | S be@S/1 D:ing | S 正在/1 D | S=Person D=Doing weight=4
 progressive_dining | S be@S/1 V:ing O L | S 正在/1 L V O | S=Person V=verb.dine O=Plain@V L=Spot@dining
 progressive_desk | S be@S/1 V:ing O L | S 正在/1 L V O | S=Person V=verb.desk O=Plain@V L=Spot@study
 progressive_work | S be@S/1 V:ing L | S 正在/1 L V | S=Person V=verb.indoor L=Spot@workplace
 progressive_act | S be@S/1 V:ing L | S 正在/1 L V | S=Person V=verb.outdoor L=Spot@green
-wearing | S be@S V:ing O | S V 着/V O | S=Person V=verb.wearing O=One@V weight=2
+wearing | S be@S V:ing O | S V 着/V O | S=Single V=verb.wearing O=One@V weight=2
 already | S have@S already/1 V:pp O | S 已经/1 V 了 O | S=Person V=verb.event O=Some@V weight=2
 not_yet | S have@S not/1 V:pp O yet/2 | S 还/2 没/1 V O | S=Person V=verb.finish O=ThisNew@V weight=2
 experience | S have@S V:pp O before/1 | S V 过/1 O | S=Person V=verb.finish.once O=ThisNew@V
@@ -323,8 +342,10 @@ been_to | S have@S been/1 G | S 去/1 过/1 G | S=Person G=Destination
 been_times | S have@S been/1 G K | S 去/1 过/1 K G | S=Person G=Destination K=Times
 never | S have@S never/1 V:pp O | S 从来/1 没/1 V 过 O | S=Person V=verb.once O=Plain@V weight=2
 never_been | S have@S never/1 been/2 G | S 从来/1 没/1 去/2 过/2 G | S=Person G=Destination
-future | S will/1 A:base T | S T 会/1 A | S=Person A=Plan T=FutureTime weight=3
-going_to | S be@S going/1 to A:base T | S T 要/1 A | S=Person A=Plan T=FutureTime weight=3
+future | S will/1 A:base T | S T 会/1 A | S=Person A=Plan T=SoonTime weight=3
+future | S will/1 V:base G T | S T 会/1 V G | S=Person V=verb.go G=Goal T=FutureTime
+going_to | S be@S going/1 to A:base T | S T 要/1 A | S=Person A=Plan T=SoonTime weight=3
+going_to | S be@S going/1 to V:base O T | S T 要/1 V O | S=Person V=verb.years O=Learned@V T=FutureTime
 want | S V@S to A:base | S V A | S=Person V=verb.wish A=Plan weight=3
 decide | S V:past to A:base | S V A | S=Person V=verb.decide A=Plan
 enjoy | S V@S to A:base | S V A | S=Person V=verb.enjoy A=Act
@@ -333,7 +354,7 @@ can_act | S can/1 V:base | S 会/1 V | S=Person V=verb.able
 cannot | S cannot/1 V:base O | S 不/1 会/1 V O | S=Person V=verb.skill O=Learned@V
 cannot_act | S cannot/1 V:base | S 不/1 会/1 V | S=Person V=verb.able
 may | S may/1 V:base O | S 可以/1 V O | S=Person V=verb.permit O=ThisNew@V
-should | S should/1 A:base | S 应该/1 A | S=Person A=Act weight=2
+should | S should/1 A:base | S 应该/1 A | S=Person A=Duty weight=2
 must | S must/1 A:base T | S T 必须/1 A | S=Person A=Errand T=SoonTime
 like | S V@S O | S V O | S=Person V=verb.mind O=Generic@V weight=2
 like_also | S also/1 V@S O | S 也/1 V O | S=Person V=verb.mind O=Generic@V
@@ -361,15 +382,16 @@ thing_color | S be@S C | S 是 C 的 | C=color S=Thing@C
 compare | S be@S C:comparative than/1 O | S 比/1 O C | S=Person C=adjective.body.compared O=Whom differ=S,O weight=2
 compare_much | S be@S much/1 C:comparative than/2 O | S 比/2 O C 得多/1 \
     | S=Person C=adjective.body.compared O=Whom differ=S,O
-compare_years | S be@S Q years/1 older/2 than/3 O | S 比/3 O 大/2 Q 岁/1 | S=Peer O=PeerWhom Q=number.few differ=S,O
+compare_years | S be@S Q years/1 older/2 than/3 O | S 比/3 O 大/2 Q 岁/1 \
+    | S=Senior O=PeerWhom Q=number.few differ=S,O
 compare_thing | this/1 N is C:comparative than/2 that/3 one/4 | 这/1 N:measure N 比/2 那/3 N:measure/4 C \
-    | C=adjective.compared!body!weather N=noun.count@C weight=3
+    | C=adjective.compared!body!weather N=noun.count@C weight=5
 as_tall | S be@S as/1 A as/2 O | S 跟/2 O 一样/1 A | S=Person A=adjective.body.compared O=Whom differ=S,O
 not_as_tall | S be@S not/1 as/2 A as O | S 没有/1 O 那么/2 A | S=Person A=adjective.body.compared O=Whom differ=S,O
 tallest | S be@S/1 the A:superlative N in/2 P:poss class/3 | S 是/1 P 班/3 里/2 最/A A 的 N \
     | S=Peer A=adjective.body.compared N=noun.studying P=pronoun.plural
 most_expensive | this/1 is/2 the A:superlative N in/3 the G | 这/1 是/2 G 里/3 最/A A 的 N \
-    | A=adjective.compared!body!weather N=noun.count.goods!food@A G=noun.shop weight=2
+    | A=adjective.compared!body!weather N=noun.count.goods!food@A G=noun.shop weight=4
 age | S be@S Q years/1 old/1 | S Q 岁/1 | S=Peer Q=number.young
 age_elder | P:poss K is Q years/1 old/1 | P K Q 岁/1 | P=pronoun.single K=noun.kin.elder Q=number.old
 price | D V@D Q yuan/1 | D V Q 块/1 钱/1 | D=This@midprice Q=number.price V=verb.cost
@@ -406,9 +428,9 @@ there_is | there be@X/1 X L | L 有/1 X | X=Some@small L=Where weight=2
 there_is_near | there be@X/1 X L | L 有/1 X | X=One@site L=Near
 there_is_outside | there be@X/1 X L | L 有/1 X | X=One@nature+building L=Beside
 there_is_room | there be@X/1 X L | L 有/1 X | X=Some@furniture L=Inside@furnished
-there_is_zoo | there be@X/1 X L | L 有/1 X | X=Some@zoo+pet L=Inside@caged
+there_is_zoo | there be@X/1 X L | L 有/1 X | X=Some@zoo L=Inside@caged
 there_is_park | there be@X/1 X L | L 有/1 X | X=Some@plant+pet L=Inside@green
-there_is_city | there are/1 X in C | C 有/1 X | X=Lots@workplace C=noun.city
+there_is_city | there are/1 X in C | C 有/1 X | X=Lots@workplace C=noun.city weight=3
 there_is_no | there be@N no/1 N L | L 没有/1 N | N=noun.mass.goods L=Inside@store
 there_are_no | there are no/1 N:plural L | L 没有/1 N | N=noun.count.small L=Where
 have | S V@S O | S V O | S=Person V=verb.have O=Some@V weight=2
@@ -416,7 +438,7 @@ have_no | S do@S not/1 have/1 O | S 没有/1 O | S=Person O=Plain@goods+pet+sibl
 is_in | S be@S L | S L | S=Person L=Site@site+room
 is_on | D be@D/1 L | D 在/1 L | D=The@small L=Where weight=2
 weather | it is A in C today/1 | C 今天/1 很 A | A=adjective.weather C=noun.city
-weather_season | it is very/1 A in C in E | C E 非常/1 A | C=noun.city E=season A=adjective.weather~E weight=2
+weather_season | it is very/1 A in C in E | C E 非常/1 A | C=noun.city E=season A=adjective.weather~E weight=3
 rained | it V:past in C T | C T V 了 | V=verb.weather C=noun.city T=RecentTime
 will_rain | it will/1 V:base in C T | C T 会/1 V | V=verb.weather C=noun.city T=SoonTime
 animal | O be@O/1 V:ing L | O 正在/1 L V | O=Pet V=verb.nap L=Where
@@ -443,7 +465,7 @@ because_angry | P/1 be@P A because/3 S V:past P:poss/4 N | 因为/3 S V 了 P/4 
 because_dear | S did not/2 V:base D because/3 it was too/4 A | 因为/3 D 太/4 A 了 ， 所以/3 S 没/2 V \
     | S=Person V=verb.shopping A=adjective.dear D=ThisOne@goods
 because_rain | S V:past at/1 home/2 because/3 it R:past T | 因为/3 T R 了 ， 所以/3 S V 在/1 家里/2 \
-    | S=Person V=verb.stay R=verb.weather T=RecentTime
+    | S=Person V=verb.stay R=verb.weather T=DayTime
 if_rain | if/3 it R@R T , S will/4 V:base at/1 home/2 | 如果/3 T R ， S 就/4 V 在/1 家里/2 \
     | S=Person V=verb.stay R=verb.weather T=SoonTime
 if_time | if/3 P/1 have@P/5 time/6 T , P/2 will/4 A:base | 如果/3 P/1 T 有/5 时间/6 ， P/2 就/4 A \
@@ -509,14 +531,15 @@ who_is_it | who/1 be@S/2 S | S 是/2 谁/1 | S=Named
 where_is | where/1 be@S/2 S | S 在/2 哪里/1 | S=Other
 where_thing | where/1 be@D/2 D | D 在/2 哪里/1 | D=Thing@small
 where_live | where/1 do@S S V:base | S V 在 哪里/1 | S=Other V=verb.live
-where_work | where/1 do@S S V:base T | S T 在 哪里/1 V | S=Other V=verb.toil T=HabitTime
+where_work | where/1 do@S S V:base | S 在 哪里/1 V | S=Other V=verb.toil
 where_did | where/1 did S V:base O | S 是 在 哪里/1 V O 的 | S=Other V=verb.located O=ThisNew@V weight=2
 when_did | when/1 did S V:base O | S 是 什么时候/1 V O 的 | S=Other V=verb.relative O=This@V weight=2
-when_will | when/1 will S A:base | S 什么时候/1 A | S=Other A=Plan
-what_time | what/1 time/2 do@S S V:base T | S T 几/1 点/2 V | S=Other V=verb.clock T=HabitTime
+when_will | when/1 will S V:base O | S 什么时候/1 V O | S=Other V=verb.asked O=Plain@V
+when_will | when/1 will S V:base G | S 什么时候/1 V G | S=Other V=verb.go G=Goal
+what_time | what/1 time/2 do@S S V:base T | S T 几/1 点/2 V | S=Other V=verb.clock T=DailyTime
 why_so | why/1 be@S S so/2 A | S 为什么/1 这么/2 A | S=Other A=adjective.mood
 why_like | why/1 do@S S V:base O | S 为什么/1 V O | S=Other V=verb.mind O=Generic@V
-why_not | why/1 did S not/2 V:base O T | S T 为什么/1 没/2 V O | S=Other V=verb.asked O=Plain@V T=RecentTime
+why_not | why/1 did S not/2 V:base O T | S T 为什么/1 没/2 V O | S=Other V=verb.asked O=Plain@V T=DayTime
 how_many | how/1 many/1 N:plural did S V:base T | S T V 了 几/1 N:measure N \
     | S=Other V=verb.asked N=noun.count@V T=RecentTime weight=2
 how_many_are | how/1 many/1 N:plural are/2 there/2 L | L 有/2 几/1 N:measure N | N=noun.count.small L=Where
@@ -532,7 +555,7 @@ COMMAND = """
 please | please/1 V:base O | 请/1 V O | V=verb.request O=ThisNew@V
 please_ba | please/1 V:base O | 请/1 把 O V | V=verb.handle O=The@V weight=2
 please_put | please/1 V:base O L | 请/1 把 O V 在 L | V=verb.put O=The@V L=Where weight=2
-please_give | please/1 V:base W O | 请/1 V W O | V=verb.give W=Whom O=One@V
+please_give | please/1 V:base W O | 请/1 V W O | V=verb.give W=Recipient O=One@V
 do_not | do not/1 V:base O | 别/1 V O | V=verb.permit O=ThisNew@V
 do_not_here | do not/1 V:base here/2 | 别/1 在 这里/2 V | V=verb.act
 lets | let/2 's/1 A:base T | 我们/1 T A 吧/2 | A=Plan T=SoonTime weight=2

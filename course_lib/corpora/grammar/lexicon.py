@@ -51,10 +51,10 @@ neighbor | 邻居 | línjū | 个
 [noun person kin]
 mother | 妈妈 | māma | 个 | elder
 father | 爸爸 | bàba | 个 | elder
-older brother | 哥哥 | gēge | 个 | count sibling
-younger brother | 弟弟 | dìdi | 个 | count sibling
-older sister | 姐姐 | jiějie | 个 | count sibling
-younger sister | 妹妹 | mèimei | 个 | count sibling
+older brother | 哥哥 | gēge | 个 | count sibling senior
+younger brother | 弟弟 | dìdi | 个 | count sibling junior
+older sister | 姐姐 | jiějie | 个 | count sibling senior
+younger sister | 妹妹 | mèimei | 个 | count sibling junior
 grandmother | 奶奶 | nǎinai | 个
 grandfather | 爷爷 | yéye | 个
 uncle | 叔叔 | shūshu | 个 | elder
@@ -113,8 +113,8 @@ coffee | 咖啡 | kāfēi | 杯 | dish
 water | 水 | shuǐ | 杯
 milk | 牛奶 | niúnǎi | 杯
 juice | 果汁 | guǒzhī | 杯 | dish
-beer | 啤酒 | píjiǔ | 瓶 | dish
-wine | 葡萄酒 | pútaojiǔ | 瓶 | dish
+lemonade | 柠檬水 | níngméngshuǐ | 瓶 | dish
+mineral water | 矿泉水 | kuàngquánshuǐ | 瓶 | dish
 cola | 可乐 | kělè | 瓶 | dish
 
 [noun text count]
@@ -220,7 +220,7 @@ bus/buses | 公共汽车 | gōnggòng qìchē | 辆 | driven transport urban
 taxi | 出租车 | chūzūchē | 辆 | driven transport urban
 train | 火车 | huǒchē | 列 | transport distant
 plane | 飞机 | fēijī | 架 | transport distant
-ship | 船 | chuán | 艘 | transport
+ship | 船 | chuán | 艘 | transport distant
 
 [noun nature count public]
 river | 河 | hé | 条 | water long
@@ -348,7 +348,7 @@ draw drew drawn | 画 | huà | drawn animal | prog desk relative want for memora
 wash | 洗 | xǐ | washable | prog finish want asked chore
 make made made | 做 | zuò | cooked | prog for relative want chore
 use | 用 | yòng | used tool | prog finish once request permit
-borrow | 借 | jiè | readable tool lent | located relative want asked memorable
+borrow | 借 | jiè | paper tool lent | located relative want asked memorable
 repair | 修 | xiū | device | prog finish want chore memorable asked
 send sent sent | 寄 | jì | mail | prog relative want asked memorable
 see saw seen | 看见 | kànjiàn | animal figure role nature building transport | located relative memorable
@@ -414,7 +414,7 @@ swim swam swum | 游泳=游 | yóuyǒng=yóu | | able span speedy artful
 run ran run | 跑步=跑 | pǎobù=pǎo | | routine outdoor span speedy
 sing sang sung | 唱歌=唱 | chànggē=chàng | | able outdoor span artful
 dance danced danced | 跳舞=跳 | tiàowǔ=tiào | | able outdoor span artful
-sleep slept slept | 睡觉=睡 | shuìjiào=shuì | | nap span artful
+sleep slept slept | 睡觉=睡 | shuìjiào=shuì | | nap span artful moment
 draw drew drawn | 画画=画 | huàhuà=huà | | able outdoor artful
 cook | 做饭=做 | zuòfàn=zuò | | able
 ski | 滑雪=滑 | huáxuě=huá | | able artful
@@ -426,8 +426,8 @@ travel | 旅行 | lǚxíng | |
 take a walk took a walk taken a walk | 散步 | sànbù | | routine outdoor
 chat | 聊天=聊 | liáotiān=liáo | | indoor outdoor span
 have a meeting had a meeting had a meeting | 开会 | kāihuì | | indoor
-take a shower took a shower taken a shower | 洗澡 | xǐzǎo | | routine
-cry | 哭 | kū | |
+take a shower took a shower taken a shower | 洗澡 | xǐzǎo | | routine moment
+cry | 哭 | kū | | moment
 
 [verb clock]
 get up got up gotten up | 起床 | qǐchuáng | | after
@@ -472,11 +472,9 @@ plan | 打算 | dǎsuàn | | wish
 hope | 希望 | xīwàng | | wish hopeful
 decide | 决定 | juédìng | | decide
 like | 喜欢 | xǐhuan | | enjoy
-fall ill fell ill fallen ill | 生病 | shēngbìng | | ill
 stay | 待 | dāi | | stay
 rain | 下雨 | xiàyǔ | | weather
 snow | 下雪 | xiàxuě | | weather
-take took taken | 坐 | zuò | transport | board
 """
 
 ADJECTIVES = """
@@ -640,10 +638,9 @@ next week | 下个星期 | xià gè xīngqī | future
 next month | 下个月 | xià gè yuè | future
 next year | 明年 | míngnián | future
 this weekend | 这个周末 | zhège zhōumò | future soon
-every day | 每天 | měitiān | habit
+every day | 每天 | měitiān | habit daily
 every week | 每周 | měizhōu | habit
 every weekend | 每个周末 | měi gè zhōumò | habit
-today | 今天 | jīntiān | now day
 morning | 早上 | zǎoshang | part
 afternoon | 下午 | xiàwǔ | part
 evening | 晚上 | wǎnshang | part late
@@ -718,6 +715,9 @@ FUNCTION_WORDS = """
 also | 也 | yě
 (order) | 把 | bǎ
 by | 被 | bèi
+by (bus) | 坐 | zuò
+today | 今天 | jīntiān
+ill | 生病 | shēngbìng
 and | 和 | hé
 with | 跟 | gēn
 one | 一 | yī
@@ -803,7 +803,7 @@ PRONOUN_FORMS = {  # subject: object, possessive, agreement
     "we": ("us", "our", "plural"),
     "they": ("them", "their", "plural"),
 }
-COMPARED = {"good": ("better", "best"), "far": ("farther", "farthest")}
+COMPARED = {"good": ("better", "best"), "tired": ("more tired", "most tired")}
 VOWELS = "aeiou"
 
 
@@ -868,7 +868,7 @@ def _verb_forms(english: str) -> tuple[str, dict[str, tuple[str, ...]]]:
 
 def _adjective_forms(word: str) -> dict[str, tuple[str, ...]]:
     if word in COMPARED:
-        comparative, superlative = ((form,) for form in COMPARED[word])
+        comparative, superlative = (tuple(form.split()) for form in COMPARED[word])
     elif len(re.findall("[aeiouy]+", word.removesuffix("e"))) > 2 or word.endswith(("ing", "ous", "ful")):
         comparative, superlative = ("more", word), ("most", word)
     else:
