@@ -215,8 +215,11 @@ class NotebookPage:
 
     def hover(self, target: Locator, x: float | None = None, y: float | None = None) -> None:
         """Rest the mouse on an element, at a position inside it where one is given."""
-        target.scroll_into_view_if_needed()
         target.hover(position=None if x is None else {"x": x, "y": y})
+
+    def click(self, target: Locator, x: float | None = None, y: float | None = None) -> None:
+        """Click on an element, at a position inside it where one is given."""
+        target.click(position=None if x is None else {"x": x, "y": y})
 
     def content(self, area: Locator) -> str:
         """What an output shows: the bytes of its images, its frames, its text; not the controls, nor their readouts."""

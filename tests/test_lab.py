@@ -28,9 +28,10 @@ def test_chapter_works_in_the_browser(lab_page, name):
     lab_page.open(name)
     assert lab_page.run_all_cells() == []
     assert lab_page.problems() == []
-    move_every_slider(lab_page)
-    read_every_map(lab_page)
+    moved, read = move_every_slider(lab_page), read_every_map(lab_page)
     assert lab_page.problems() == []
+    if "/03_" in name:  # the pattern of the other chapters: its widgets are really there and were really moved
+        assert moved >= 2 and read >= 2
 
 
 def move_every_slider(page) -> int:
@@ -51,7 +52,7 @@ def move_every_slider(page) -> int:
 
 
 def read_every_map(page) -> int:
-    """Hover over cells of each map in a frame, then press an arrow key: other values are read out. How many maps."""
+    """Point at two cells of each map in a frame, then press an arrow key: each time another value is read. How many."""
     read = 0
     for frame in page.frames():
         for grid in frame.locator("canvas[tabindex='0'], table[tabindex='0']").all():
@@ -59,10 +60,13 @@ def read_every_map(page) -> int:
                 continue
             live = frame.locator("[aria-live]").first
             box = grid.bounding_box()
+            clicks = grid.evaluate("grid => grid.tagName") == "TABLE"  # a canvas answers to the mouse alone
+            point = partial(page.click if clicks else page.hover, grid)
+            point(x=box["width"] * 0.5, y=box["height"] * 0.5)
+            page.page.wait_for_timeout(200)
             said = live.inner_text()
-            for x, y in [(0.55, 0.55), (0.8, 0.8)]:
-                page.hover(grid, x=box["width"] * x, y=box["height"] * y)
-                said = wait_for_change(live.inner_text, said, f"hovering changes nothing: {said!r}")
+            point(x=box["width"] * 0.9, y=box["height"] * 0.9)
+            said = wait_for_change(live.inner_text, said, f"pointing at another cell changes nothing: {said!r}")
             grid.focus()
             page.page.keyboard.press("ArrowLeft")
             wait_for_change(live.inner_text, said, f"the arrow key changes nothing: {said!r}")
@@ -74,15 +78,6 @@ def wait_for_change(look: Callable[[], str], before: str, otherwise: str) -> str
     """Wait until `look()` gives something else than `before`, and return it."""
     wait_for(lambda: look() != before, 10, otherwise)
     return look()
-
-
-def test_chapter_03_has_sliders_and_maps(lab_page):
-    """The chapter on attention is the pattern of the others: its widgets are really there and were really moved."""
-    lab_page.open(next(name for name in NOTEBOOKS if "/03_" in name))
-    assert lab_page.run_all_cells() == []
-    assert move_every_slider(lab_page) >= 2
-    assert read_every_map(lab_page) >= 1
-    assert lab_page.problems() == []
 
 
 BROKEN_CELLS = {
