@@ -6,8 +6,12 @@ A view is loaded when it is first asked for, so that importing this package draw
 from importlib import import_module
 
 _HOME = {  # view -> the module it lives in
-    "concept_map": "tour",
-    "timeline": "tour",
+    "concept_map": "drawings",
+    "schedule_view": "training",
+    "plot_metrics": "training",
+    "TrainingDashboard": "training",
+    "descent_explorer": "descent",
+    "timeline": "drawings",
     "attention_heatmap": "attention",
     "translate_and_attend": "attention",
     "attention_stages": "stages",

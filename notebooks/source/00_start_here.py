@@ -14,9 +14,9 @@
 #
 # | the | book | that | you | bought | is | very | interesting | . |
 # |---|---|---|---|---|---|---|---|---|
-# | | 书 *shū* | 的 *de* | 你 *nǐ* | 买 *mǎi* | | 非常 *fēicháng* | 有趣 *yǒuqù* | 。 |
+# | | 书 *shū* | 的 *de* | 你 *nǐ* | 买 *mǎi* | | 非常 *fēicháng* | 有意思 *yǒu yìsi* | 。 |
 #
-# But the Chinese sentence is 你买的书非常有趣。: *you – bought – that – book – very – interesting*. What comes first in
+# But the Chinese sentence is 你买的书非常有意思。: *you – bought – that – book – very – interesting*. What comes first in
 # English comes fourth in Chinese, some words have no partner, and nobody tells the model which is which. It sees pairs
 # of whole sentences and nothing else.
 #
@@ -168,7 +168,7 @@ attention_heatmap(maps, source_words, labels, kind="cross", layer=best[1], head=
 # %% [markdown] id="break"
 # ## 6. Break it
 #
-# A model knows what it was trained for. Three ways to see the edge of it:
+# A model knows what it was trained on. Two ways to see where that ends:
 
 # %% id="break-it"
 for sentence in [
@@ -177,6 +177,11 @@ for sentence in [
     "The parallelogram that you bought is very interesting.",  # a word that it has never met
 ]:
     print(sentence, "→", translator.translate(sentence), translator.unknown_words(sentence) or "")
+
+# %% [markdown] id="break-why"
+# The shuffled words it tidies up into a sentence that it could have met: nobody ever showed it bad English. The word that it does
+# not know reaches it as [UNK], and it fills the gap with one that is likely there. It says so with the same confidence as
+# everything else. Larger models know more words; the habit stays.
 
 # %% [markdown] id="documents"
 # ## 7. What the documents say, and what is true

@@ -35,7 +35,7 @@ from course_lib.batches import pad_batch
 from course_lib.config import PRESETS, ModelConfig
 from course_lib.losses import shift_right, smoothed_cross_entropy
 from course_lib.transformer import Transformer
-from course_lib.views import TrainingDashboard, plot_metrics, predict, predict_number, schedule_view
+from course_lib.views import TrainingDashboard, descent_explorer, plot_metrics, predict, predict_number, schedule_view
 from course_lib.workshop import my_parts
 
 torch.set_printoptions(precision=4, sci_mode=False)
@@ -76,8 +76,8 @@ predict_number(
     "A model that gives each of V = 13 ids the probability 1/13: what is its cross-entropy, in nats a token?",
     answer=2.565,
     within=0.05,
-    why="Its loss is −log(1/13) = log 13 = 2.565. A new model should begin near log V. Far above it: it is confident, and "
-    "wrong. Far below it: it sees the answer.",
+    why="Its loss is −log(1/13) = log 13 = 2.565. A new model begins there or somewhat above, because random logits are not "
+    "all equal. If it begins far below, it sees the answer.",
 )
 
 # %% id="predict-adam" concepts=["C32"]
@@ -273,8 +273,8 @@ for step in range(1, 301):
 print(f"{time.perf_counter() - began:.0f} s.  3 4 5 6 7 backwards:", write(model.eval(), [3, 4, 5, 6, 7, EOS]))
 
 # %% [markdown] id="evaluate-intro" concepts=["C34"] documents=["004 §5.2","004 §5.3"]
-# The first loss is near log 13 = 2.57, as you predicted, and a little above it, for random logits are not quite equal. Then
-# comes the honest question: what does the model do with sequences that it has **not** seen? For that the model is in evaluation mode, no gradients are recorded, and losses are weighted by tokens:
+# The first loss is above log 13 = 2.57: random logits are not equal, so the model begins with opinions, and they are wrong.
+# Then it falls. Now the honest question: what does the model do with sequences that it has **not** seen? For that the model is in evaluation mode, no gradients are recorded, and losses are weighted by tokens:
 
 # %% id="evaluate" concepts=["C34"]
 model.eval()  # dropout off
@@ -326,6 +326,17 @@ print("both agree")
 
 # %% id="schedule-view" concepts=["C32"] errata=["E141"]
 schedule_view()
+
+# %% [markdown] id="descent" concepts=["C32"]
+# ### Three ways down
+#
+# A bowl that is 20 times as steep up and down as it is from left to right, and three optimisers that begin at the same
+# place. Push the rate past 0.1: plain descent overshoots by more than it corrects, and flies out (its limit is
+# 2 / steepness). Then look for the rate at which Adam arrives: it takes steps of one size in both directions, however steep.
+# With the steepness at 1, plain descent is as good as any.
+
+# %% id="descent-view" concepts=["C32"]
+descent_explorer()
 
 # %% [markdown] id="train-intro" concepts=["C33"] documents=["004 §6.1"]
 # ### A translator, trained by you
@@ -465,11 +476,12 @@ def train_toy(steps=120, rate=lambda step: 2e-3, shifted=True, clear=True, stale
     return loss.item(), model.eval()
 
 
-print(f"done well: loss {train_toy()[0]:.3f}")
+done_well = train_toy()[0]
+print(f"done well: loss {done_well:.3f}")
 
 # %% [markdown] id="spoil-shift" concepts=["C31"] errata=["E135"] documents=["004 §5.2"]
 # **Without the shift** the decoder reads the token that it must predict (E135). The loss is wonderful. Then it has to write
-# on its own, with nothing to copy from:
+# on its own: it has never seen [BOS], makes something up, reads that, and copies it for ever:
 
 # %% id="spoil-shift-shown" concepts=["C31"] errata=["E135"]
 loss, copier = train_toy(shifted=False)
@@ -484,12 +496,12 @@ assert loss < 0.05 and write(copier, [3, 4, 5, 6, 7, EOS]) != [7, 6, 5, 4, 3, EO
 # %% id="spoil-stale-shown" concepts=["C32"] errata=["E142"]
 print(f"optimiser of another model: loss {train_toy(stale=True)[0]:.3f}")
 print(f"gradients never cleared:    loss {train_toy(clear=False)[0]:.3f}")
-print(f"done well:                  loss {train_toy()[0]:.3f}")
+print(f"done well:                  loss {done_well:.3f}")
 
 # %% [markdown] id="spoil-rate" concepts=["C30","C32"] errata=["E066","E141"] documents=["001 §6","004 §5.2"]
-# **The rate.** It is the hyper-parameter that matters most, so it is the first to search for, by the validation loss, in factors of
-# three or so. Post-norm, as in the paper, is sensitive at the start; look at what warm-up does for it, and how little
-# pre-norm (chapter 06) needs it:
+# **The rate.** It is the hyper-parameter that matters most, so it is the first to search for, in factors of three or so. Two
+# rates, with and without 60 steps of warm-up, for the paper's post-norm and today's pre-norm (chapter 06). Look at the
+# second line: at the high rate, what does warm-up do?
 
 # %% id="spoil-rate-shown" concepts=["C30","C32"] errata=["E066","E141"]
 for peak in (1e-3, 1e-2):
@@ -499,6 +511,10 @@ for peak in (1e-3, 1e-2):
             loss, _ = train_toy(rate=lambda step, p=peak, w=warmup: p * min(1.0, step / w), norm=norm)
             row.append(f"{norm}-norm, {'warm-up' if warmup > 1 else 'at once'} {loss:.2f}")
     print(f"rate {peak:.0e}:  " + "   ".join(row))
+
+# %% [markdown] id="spoil-rate-why" concepts=["C32"] errata=["E141"]
+# At 0.001 this small model can do without warm-up, which only costs it time in so short a run. At 0.01 the start decides,
+# for both. The deeper and wider a post-norm model is, the lower the rate at which that begins (Xiong et al. 2020).
 
 # %% [markdown] id="documents" concepts=["C33"] errata=["E130","E143"] documents=["004 §5.2","004 §5.4","004 §6.1","004 §6.2"]
 # ## 7. What the documents say, and what is true
@@ -551,7 +567,7 @@ if HAS_TRANSFORMERS:
 
     attempt("PretrainedConfig(…).residual", lambda: PretrainedConfig(**SETTINGS).residual)
     attempt("PretrainedConfig(…).vocab_size", lambda: PretrainedConfig(**SETTINGS).vocab_size)
-attempt("ModelConfig(…, residual=True)", lambda: ModelConfig.from_dict({"vocab_size": 13, "residual": True}))
+attempt("ModelConfig.from_dict(…)", lambda: ModelConfig.from_dict({"vocab_size": 13, "residual": True}))
 
 # %% [markdown] id="broken-call" errata=["E133","E134","E135"] documents=["004 §5.2"]
 # ### The loop: a decoder with nothing to read
@@ -561,8 +577,8 @@ attempt("ModelConfig(…, residual=True)", lambda: ModelConfig.from_dict({"vocab
 # (E134). And when the logits are taken out of it, they do not fit the targets, 14 places against 10 (E135):
 
 # %% id="broken-call-shown" errata=["E133","E134","E135"] documents=["004 §5.2"]
-small = nn.Transformer(d_model=16, nhead=2, num_encoder_layers=1, num_decoder_layers=1, dim_feedforward=32)
-attempt("nn.Transformer: model(inputs)", lambda: small(torch.randn(5, 2, 16)))
+small = nn.Transformer(d_model=16, nhead=2, num_encoder_layers=1, num_decoder_layers=1, dim_feedforward=32, batch_first=True)
+attempt("nn.Transformer: model(inputs)", lambda: small(torch.randn(2, 5, 16)))
 if HAS_TRANSFORMERS:
     from transformers import BartConfig, BartForConditionalGeneration
 
@@ -656,7 +672,7 @@ print(f"the best of 50 on the 20 test questions: {right[best, :20].mean():.0%}, 
 # %% id="repaired" concepts=["C30","C33","C34"] errata=["E130","E131","E132","E133","E134","E135","E136","E138","E139","E140","E141","E142","E143","E144"] documents=["004 §5.2","004 §5.4"]
 from course_lib.schedules import warmup_linear_rate
 
-config = ModelConfig(vocab_size=V, d_model=64, n_heads=4, d_ff=128, n_layers=2, max_len=16)  # E131, E132
+config = ModelConfig(vocab_size=V, d_model=64, n_heads=4, d_ff=128, n_layers=2, max_len=16, dropout=0.0)  # E131, E132
 device = "cuda" if torch.cuda.is_available() else "cpu"
 torch.manual_seed(0)
 model = Transformer(config).to(device)  # once, before the optimiser: E130, E142
@@ -683,7 +699,7 @@ def epoch_loss(batches, rates=None):
     return total / n_tokens  # over tokens: E138
 
 
-rates = [warmup_linear_rate(step, (step - 1) / 300, 3e-3, 40) for step in range(1, 301)]
+rates = [warmup_linear_rate(step, (step - 1) / 300, 2e-3, 40) for step in range(1, 301)]
 for epoch in range(4):
     training = [reversal_batch(64, data) for _ in range(75)]  # data: E139
     loss = epoch_loss(training, rates[75 * epoch : 75 * (epoch + 1)])
@@ -697,7 +713,7 @@ print(f"test: {exact} of 50 exactly right")  # a result: E143, E144
 #
 # **How do you optimise a Transformer?** (document 001, §6, question 4)
 #
-# First let it learn at all: a loss that starts near log V and can be driven to zero on ten sentences. Then the rate, with
+# First let it learn at all: a loss that starts at log V or above and can be driven to zero on ten sentences. Then the rate, with
 # warm-up and a fall to zero; then batch size, dropout and label smoothing, each by the validation loss. Mixed precision
 # and a fused attention make it faster without changing what it learns. If somebody has already trained on more text
 # than you have, begin from their weights: that is transfer learning, chapters 12 to 14.
@@ -743,7 +759,7 @@ from course_lib.workshop import check, hint, quiz  # noqa: F401
 # %% [markdown] id="recap" concepts=["C31","C32","C33","C34"]
 # ## 10. Recap
 #
-# - The loss is the surprise at the right token: −log p, averaged over real tokens, log V for a model that knows nothing.
+# - The loss is the surprise at the right token: −log p, averaged over real tokens; log V for a model that gives all the same.
 # - The decoder reads the target one place behind what it predicts. Without the shift the loss is perfect and the model useless.
 # - Five lines train: forward, loss, clear, backward, step. Adam makes steps of about the size of the rate.
 # - The rate rises, so that the first steps do no harm, and falls, so that the last ones settle.
