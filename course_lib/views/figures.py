@@ -21,6 +21,7 @@ from PIL import Image
 from .palette import ACCENT, GRID, GROUND, HEADS, INK, MUTED
 
 BLUE, ORANGE, GREEN = HEADS[0], HEADS[4], HEADS[2]
+WIDTH, HEIGHT = 344, 232  # of one picture among several: three in a row in a wide window, two in a narrow one
 
 # Fonts with Chinese glyphs, the usual one of each system first. matplotlib knows a .ttc by its first face ("… JP").
 CJK_FONTS = (
@@ -31,14 +32,17 @@ CJK_FONTS = (
 
 CSS = """<style>
 .workshop-view { max-width: 1280px; padding: 4px 0; overflow: visible; }
-.workshop-view .widget-inline-hbox .widget-label { min-width: 100px; width: auto; }
+.workshop-view .widget-toggle-buttons { display: flex; flex-flow: row wrap; align-items: center; width: auto;
+  margin-right: 18px; }
+.workshop-view .widget-inline-hbox .widget-label { min-width: 0; width: auto; margin-right: 4px; }
+.workshop-view .widget-inline-hbox .widget-readout { min-width: 46px; }
 .workshop-title { font-size: 1.15em; font-weight: 600; line-height: 1.5; }
 .workshop-text { line-height: 1.5; max-width: 80ch; white-space: normal; }
 .workshop-caption { line-height: 1.45; white-space: normal; font-size: .95em; }
 .workshop-error { border-left: 4px solid #d55e00; padding: 4px 10px; font-family: monospace; white-space: pre-wrap; }
 .workshop-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 .workshop-table th, .workshop-table td { padding: 3px 10px; text-align: left; border-bottom: 1px solid #8888; }
-.workshop-picture img, img.workshop-picture { border-radius: 6px; background: #fff; }
+img.workshop-picture { border-radius: 6px; background: #fff; }
 </style>"""
 
 
@@ -68,8 +72,8 @@ def _is_chinese(letter):
 def _style():
     """The look of every picture, whatever style the learner has set for pyplot."""
     return {
-        "font.family": ["DejaVu Sans", *chinese_fonts()], "font.size": 10.0, "axes.titlesize": 10.5,
-        "axes.labelsize": 9.5, "xtick.labelsize": 9.0, "ytick.labelsize": 9.0, "legend.fontsize": 9.0,
+        "font.family": ["DejaVu Sans", *chinese_fonts()], "font.size": 9.0, "axes.titlesize": 9.5,
+        "axes.labelsize": 8.5, "xtick.labelsize": 8.0, "ytick.labelsize": 8.0, "legend.fontsize": 8.0,
         "text.color": INK, "axes.labelcolor": INK,
         "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelcolor": INK, "ytick.labelcolor": INK,
         "axes.edgecolor": MUTED, "axes.titlecolor": INK, "axes.titlelocation": "left", "axes.grid": False,
@@ -94,11 +98,15 @@ class Picture:
 
     SCALE = 1.5
 
-    def __init__(self, width=420, height=260, alt="", announce=True):
+    def __init__(self, width=WIDTH, height=HEIGHT, alt="", announce=True):
         with matplotlib.style.context(["default", _style()]):
             self.figure = Figure(figsize=(width / 100, height / 100), dpi=100 * self.SCALE)
             FigureCanvasAgg(self.figure)
-        self.image = widgets.Image(format="png", layout=widgets.Layout(width=f"{width}px", max_width="100%"))
+        # Never without a picture: JupyterLab's Image widget breaks where an empty value is followed by an update.
+        blank = _png(Image.new("RGB", self.figure.canvas.get_width_height(), GROUND))
+        self.image = widgets.Image(
+            value=blank, format="png", layout=widgets.Layout(width=f"{width}px", max_width="100%")
+        )
         self.image.add_class("workshop-picture")
         self.caption = widgets.HTML(layout=widgets.Layout(width=f"{width}px", max_width="100%"))
         self.widget = widgets.VBox(
@@ -118,8 +126,6 @@ class Picture:
     def alt(self, text):
         self._alt = text
         self.caption.value = f'<div class="workshop-caption" {self._role}>{html.escape(text)}</div>'
-        if self.image.has_trait("tooltip"):  # ipywidgets 8
-            self.image.tooltip = text
 
     @contextmanager
     def drawing(self):
@@ -151,9 +157,7 @@ class Picture:
             return
         self._sent = pixels
         size = self.figure.canvas.get_width_height()
-        buffer = io.BytesIO()
-        Image.frombuffer("RGBA", size, pixels, "raw", "RGBA", 0, 1).convert("RGB").save(buffer, "png", compress_level=1)
-        self.image.value = buffer.getvalue()
+        self.image.value = _png(Image.frombuffer("RGBA", size, pixels, "raw", "RGBA", 0, 1).convert("RGB"))
 
     def _draw(self, full=False):
         canvas = self.figure.canvas
@@ -166,6 +170,12 @@ class Picture:
         renderer = canvas.get_renderer()
         for artist in self._live:
             artist.draw(renderer)
+
+
+def _png(image):
+    buffer = io.BytesIO()
+    image.save(buffer, "png", compress_level=1)
+    return buffer.getvalue()
 
 
 # ---- controls that redraw -------------------------------------------------------------------------------------------

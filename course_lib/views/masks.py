@@ -24,12 +24,12 @@ _VOCABULARY = {word: number for number, word in enumerate(dict.fromkeys(chain(*S
 COURSE, TORCH, MIXED = "course", "torch", "mixed"
 _BLOCKED = "background:repeating-linear-gradient(135deg,#e4e7eb 0 3px,#f6f8fa 3px 7px)"
 _CSS = f"""<style>
-.mask-card {{ background: {GROUND}; color: {INK}; border: 1px solid #d1d9e0; border-radius: 6px; padding: 8px 12px;
-  font-size: 13px; line-height: 1.4; overflow-x: auto; }}
+.mask-card {{ background: {GROUND}; color: {INK}; border: 1px solid #d1d9e0; border-radius: 6px; padding: 6px 10px;
+  font-size: 12px; line-height: 1.4; overflow-x: auto; }}
 .mask-card h4 {{ margin: 0 0 2px; font-size: 14px; font-weight: 600; color: {INK}; }}
 .mask-card p {{ margin: 0 0 6px; color: {MUTED}; font-size: 12px; line-height: 1.4; }}
 .mask-card table {{ border-collapse: separate; border-spacing: 2px; font-variant-numeric: tabular-nums; margin: 0; }}
-.mask-card td {{ width: 42px; min-width: 42px; height: 28px; padding: 0; text-align: center; border-radius: 3px;
+.mask-card td {{ width: 36px; min-width: 36px; height: 26px; padding: 0; text-align: center; border-radius: 3px;
   box-shadow: inset 0 0 0 1px #0001; }}
 .mask-card th {{ font-weight: 400; font-size: 12px; padding: 0 4px; text-align: right; color: {INK};
   white-space: nowrap; line-height: 1.15; }}
@@ -120,7 +120,7 @@ def mask_explorer(predict=True):
         )  # fmt: skip
         cards[5].value = _card(
             "Weights with the mask", "blocked cells get exactly 0, the others share the 1", _weights(state["weights"]),
-            hidden="0", note=[None if not e else "← nothing to attend to: zeros" for e in empty.tolist()], **axes,
+            hidden="0", note=[None if not e else "← no key: zeros" for e in empty.tolist()], **axes,
         )  # fmt: skip
         say(message, _message(kind, t_q, t_k, convention, mask, empty))
 
@@ -145,7 +145,7 @@ def _query_name(i, position, keys):
     if keys is None:
         return f"q{i}"
     if position < 0:
-        return f"q{i} · before all keys"
+        return f"q{i} · position −{-position}"
     return f"q{i} · {keys[position]}"
 
 

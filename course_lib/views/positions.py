@@ -71,8 +71,8 @@ def sinusoid_explorer(predict=True):
         "pair": slider(widgets.IntSlider, "pair of columns i", 4, min=0, max=31),
     }  # fmt: skip
     for name in list(controls)[1:]:
-        controls[name].layout.width = "290px"
-    pictures = [Picture(400, 260) for _ in range(6)]
+        controls[name].layout.width = "270px"
+    pictures = [Picture() for _ in range(6)]
     table_picture, waves, products, curves, circle, nearest = pictures
     movers = [
         _table(table_picture), _waves(waves), _products(products), _curves(curves), _circle(circle), _nearest(nearest)
@@ -126,7 +126,7 @@ def sinusoid_explorer(predict=True):
         movers[4](tables[RIGHT][:, columns], position, other, pair, d_model, base)
         circle.show(
             f"From position {position} to {position + shift}: a turn by {shift} × "
-            f"{1 / (base ** (2 * pair / d_model)):.3g} = {angle:.2f} rad ({np.degrees(angle):.0f}°), wherever p is.", layout=None,
+            f"{1 / (base ** (2 * pair / d_model)):.3g} = {angle:.2f} rad ({np.degrees(angle):.0f}°), wherever p is."
         )  # fmt: skip
         movers[5](gaps)
         nearest.show(
@@ -166,7 +166,8 @@ def _waves_text(formula, numbers, lengths, length, pair):
         return f"One wavelength for everything: {numbers['shortest']:.2f} positions. Then the numbers repeat."
     return (
         f"Pair {pair}: {_count(lengths[pair])} positions. From {_count(numbers['shortest'])} to "
-        f"{_count(numbers['longest'])}; {numbers['turns']} of {len(lengths)} pairs complete a turn within {length} positions."
+        f"{_count(numbers['longest'])}; {numbers['turns']} of {len(lengths)} pairs complete a turn within "
+        f"{length} positions."
     )
 
 
@@ -179,9 +180,9 @@ def _message(formula, numbers, d_model, length, base):
         )
     return (
         f"<b>E048.</b> Document 001 adds sine and cosine and drops the column index: one number a position, with "
-        f"period 2π·{base:,.0f}<sup>2/{d_model}</sup> = <b>{numbers['shortest']:.2f}</b> positions. Among {length} positions, "
-        f"<b>{numbers['collisions']:,}</b> pairs are closer than {CLOSE}; and adding the same number to every feature "
-        "is exactly what a LayerNorm takes away again."
+        f"period 2π·{base:,.0f}<sup>2/{d_model}</sup> = <b>{numbers['shortest']:.2f}</b> positions. Among {length} "
+        f"positions, <b>{numbers['collisions']:,}</b> pairs are closer than {CLOSE}; and adding the same number to every "
+        "feature is exactly what a LayerNorm takes away again."
     )
 
 
@@ -225,7 +226,7 @@ def _waves(picture):
         (points,) = axes.plot([], [], color=BLUE, marker="o", markersize=3, linewidth=1)
         within = axes.axhline(1, color=MUTED, linestyle="--", linewidth=1)
         label = axes.text(
-            0.99, 1, "", transform=axes.get_yaxis_transform(), ha="right", va="bottom", color=MUTED, fontsize=8.5
+            0.99, 1, "", transform=axes.get_yaxis_transform(), ha="right", va="bottom", color=MUTED, fontsize=8
         )
         (chosen,) = axes.plot([], [], color=INK, marker="o", markersize=10, fillstyle="none", markeredgewidth=1.8)
         picture.live(points, within, label, chosen)
@@ -271,8 +272,8 @@ def _curves(picture):
         axes.set(xlabel="position")
         axes.grid(color=GRID)
         title = axes.set_title("")
-        (sine,) = axes.plot([], [], color=BLUE, label="column 2i: sine")
-        (cosine,) = axes.plot([], [], color=ORANGE, linestyle="--", label="column 2i + 1: cosine")
+        (sine,) = axes.plot([], [], color=BLUE, label="2i: sine")
+        (cosine,) = axes.plot([], [], color=ORANGE, linestyle="--", label="2i + 1: cosine")
         (points,) = axes.plot([], [], color=INK, marker="o", linestyle="none", markersize=7, fillstyle="none")
         here = axes.axvline(0, color=INK, linewidth=1)
         legend = axes.legend(loc="upper right", ncols=2, borderaxespad=0.1, columnspacing=1.2)
@@ -283,7 +284,7 @@ def _curves(picture):
         start, span = window
         axes.set_xlim(start - 1, start + span)
         axes.set_ylim(*((-1.15, 1.6) if right else (-1.6, 1.6)))
-        title.set_text("The two columns of pair i" if right else "P(position): the same number in all columns")
+        title.set_text("The two columns of pair i" if right else "P(position), the same in all columns")
         legend.set_visible(right)
         where = np.arange(len(chosen))
         marker = "o" if span <= 128 else ""  # positions are whole numbers: dots, where they can be told apart
@@ -302,7 +303,7 @@ def _circle(picture):
     with picture.drawing() as figure:
         axes = figure.add_axes([0.05, 0.08, 0.9, 0.8])
         axes.set(
-            title="The pair as a clock hand (sine →, cosine ↑)", xlim=(-2.05, 2.05), ylim=(-1.28, 1.28), aspect="equal"
+            title="The pair as a clock hand: sine →, cosine ↑", xlim=(-2.05, 2.05), ylim=(-1.28, 1.28), aspect="equal"
         )
         axes.axis("off")
         turn = np.linspace(0, 2 * np.pi, 200)
@@ -333,7 +334,7 @@ def _circle(picture):
 def _nearest(picture):
     with picture.drawing() as figure:
         axes = figure.add_axes([0.16, 0.19, 0.81, 0.69])
-        axes.set(title="How far is the most similar other position?", xlabel="position", ylabel="distance (RMS)",
+        axes.set(title="Distance to the most similar position", xlabel="position", ylabel="distance (RMS)",
                  yscale="log", ylim=(1e-8, 3))  # fmt: skip
         axes.grid(color=GRID)
         (right,) = axes.plot([], [], color=BLUE, label="sine and cosine columns")

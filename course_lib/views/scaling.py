@@ -73,21 +73,21 @@ def scaling_explorer(predict=True):
     }
     for name in ("d_k", "query"):
         controls[name].layout.width = "270px"
-    pictures = [Picture(400, 250) for _ in range(5)]
+    pictures = [Picture() for _ in range(5)]
     raw, scaled, bars, spread, gradient = pictures
-    draw_raw = _histogram(raw, RAW_LIMIT, 110, "The dot products q·k", "q·k (line: normal curve with variance d_k)")
+    draw_raw = _histogram(raw, RAW_LIMIT, 110, "The dot products q·k", "q·k (line: normal, variance d_k)")
     draw_scaled = _histogram(scaled, SCALED_LIMIT, 64, "The scores that enter the softmax", "q·k / divisor")
     draw_bars = _bars(bars)
     draw_spread = _against_size(
         spread,
-        "Entropy of the weights, mean of 256 queries",
+        "Entropy of the weights",
         "bits",
         [_curves(1.0)[0]],
         [_curves(ROOT)[0]],
         (-0.15, 4.4),
     )
     draw_gradient = _against_size(
-        gradient, "Gradient through the softmax, median query", "‖∂weights / ∂scores‖", _curves(1.0)[1],
+        gradient, "Gradient through the softmax", "‖∂weights / ∂scores‖", _curves(1.0)[1],
         _curves(ROOT)[1], (1e-9, 3), log=True,
     )  # fmt: skip
     message, numbers = text(), {}
@@ -120,7 +120,10 @@ def scaling_explorer(predict=True):
         )
         own = scale == FREE
         draw_spread([mean_entropy] if own else None, place, numbers["mean_entropy"])
-        spread.show(f"At d_k = {d_k}: {numbers['mean_entropy']:.2f} of {BITS:.0f} bits, divided by {_short(divisor)}.")
+        spread.show(
+            f"At d_k = {d_k}: {numbers['mean_entropy']:.2f} of {BITS:.0f} bits, divided by {_short(divisor)}: "
+            f"the mean of {N_QUERIES} queries."
+        )
         draw_gradient(gradients if own else None, place, numbers["gradient"])
         gradient.show(
             f"At d_k = {d_k}: median gradient {numbers['gradient']:.2g}, divided by {_short(divisor)}. "
@@ -181,7 +184,7 @@ def _histogram(picture, limit, n_bins, title, label):
         steps = axes.stairs(np.zeros(n_bins), edges, fill=True, color=BLUE, alpha=0.35)
         (curve,) = axes.plot(grid, 0 * grid, color=INK, linewidth=1.2)
         (width,) = axes.plot([], [], color=ORANGE, linewidth=2.5, solid_capstyle="butt")
-        note = axes.text(0, 1.13, "", color=ORANGE, ha="center", va="bottom", fontsize=9.5)
+        note = axes.text(0, 1.13, "", color=ORANGE, ha="center", va="bottom", fontsize=8.5)
         picture.live(steps, curve, width, note)
 
     def draw(values, variance):
@@ -202,18 +205,19 @@ def _histogram(picture, limit, n_bins, title, label):
 
 def _bars(picture):
     with picture.drawing() as figure:
-        axes = figure.add_axes([0.1, 0.2, 0.88, 0.66])
+        axes = figure.add_axes([0.13, 0.2, 0.85, 0.66])
         axes.set(
             title="Weights of one query",
             xlabel="key",
+            ylabel="weight",
             xlim=(0.3, N_KEYS + 0.7),
             ylim=(0, 1.12),
             xticks=range(1, N_KEYS + 1),
         )
-        axes.tick_params(axis="x", length=0, labelsize=8)
+        axes.tick_params(axis="x", length=0, labelsize=7.5)
         keys = np.arange(1, N_KEYS + 1)
         bars = axes.bar(keys, 0 * keys, color=BLUE, width=0.75)
-        labels = [axes.text(key, 0, "", ha="center", va="bottom", fontsize=7.5) for key in keys]
+        labels = [axes.text(key, 0, "", ha="center", va="bottom", fontsize=6.5) for key in keys]
         picture.live(*bars, *labels)
 
     def draw(weights):
@@ -233,7 +237,7 @@ def _against_size(picture, title, label, unscaled, rooted, limits, log=False):
         axes.set(title=title, xlabel="d_k", ylabel=label, xlim=(3.5, 1180), ylim=limits)
         axes.set_xticks(SIZES, [str(size) for size in SIZES])
         axes.minorticks_off()
-        axes.tick_params(axis="x", labelsize=8.5)
+        axes.tick_params(axis="x", labelsize=7)
         axes.grid(color=GRID)
         if log:
             axes.set_yscale("log")
@@ -248,8 +252,8 @@ def _against_size(picture, title, label, unscaled, rooted, limits, log=False):
             if len(curves) == 3:
                 axes.fill_between(SIZES, curves[0], curves[2], color=color, alpha=0.15, linewidth=0)
         (own,) = axes.plot([], [], color=INK, linewidth=1.4, linestyle=":")
-        (place,) = axes.plot([], [], color=INK, marker="o", markersize=10, fillstyle="none", markeredgewidth=1.8)
-        value = axes.text(0, 0, "", ha="left", va="bottom", fontsize=9.5, fontweight="bold")
+        (place,) = axes.plot([], [], color=INK, marker="o", markersize=9, fillstyle="none", markeredgewidth=1.8)
+        value = axes.text(0, 0, "", ha="left", va="bottom", fontsize=8.5, fontweight="bold")
         axes.legend(loc="lower left" if log else "center right")
         picture.live(own, place, value)
 

@@ -1,14 +1,12 @@
 """Watching a model train: learning-rate schedules, the live dashboard, and the curves of a finished run.
 
-A cell that trains keeps the kernel busy. Pictures still reach the page while it runs, but what the page sends back (a
-pressed button) is read only where kernel and front end open a second channel for widgets; elsewhere it waits until the
-cell has ended. So the dashboard asks the page for a sign of life while it trains, and shows a stop button only when one
-arrived; the kernel's own interrupt always works, and it says so.
+A cell that trains keeps the kernel busy. Pictures still reach the page while it runs, but a press on a button would be
+read only when the cell has ended, in JupyterLab (tried with 4.6 and ipykernel 7.4, subshells and all) as in Colab. So the
+dashboard has no stop button: it says how to interrupt the kernel, which the training loop answers by saving and ending.
 """
 
 import html
 import json
-import signal
 import sys
 import time
 from pathlib import Path
@@ -44,11 +42,11 @@ def schedule_view(predict=True):
         "warmup": slider(widgets.IntSlider, "linear warm-up", 300, min=0, max=2000, step=50),
         "steps": slider(widgets.IntSlider, "steps", 4000, min=500, max=10000, step=500),
     }  # fmt: skip
-    picture, message, numbers = Picture(560, 280), text(), {}
+    picture, message, numbers = Picture(520, 260), text(), {}
     with picture.drawing() as figure:
         axes = figure.add_axes([0.12, 0.17, 0.85, 0.72])
         axes.set(title="Learning rate", xlabel="step")
-        axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0), useMathText=True)
+        axes.yaxis.set_major_formatter(_rate_text)
         axes.grid(color=GRID)
         (noam,) = axes.plot([], [], color=BLUE, label="Noam")
         (linear,) = axes.plot([], [], color=ORANGE, linestyle="--", label="warm-up, then to zero")
@@ -100,6 +98,10 @@ def schedule_view(predict=True):
     return view
 
 
+def _rate_text(rate, _position=None):
+    return f"{rate:.1e}" if rate else "0"
+
+
 def _round_up(value):
     """The next of 1, 1.5, 2, 3, 4, 5, 6, 8, 10 … at or above `value`: an axis limit that seldom moves."""
     if not value > 0:
@@ -136,7 +138,7 @@ class _Curves:
     """The pictures of a run: loss; learning rate above tokens a second."""
 
     def __init__(self):
-        self.loss, self.rate = Picture(500, 300, announce=False), Picture(330, 300, announce=False)
+        self.loss, self.rate = Picture(440, 260, announce=False), Picture(260, 260, announce=False)
         with self.loss.drawing() as figure:
             self.loss_axes = figure.add_axes([0.1, 0.16, 0.87, 0.74])
             self.loss_axes.set(title="Loss in nats a token", xlabel="step")
@@ -145,15 +147,16 @@ class _Curves:
             (self.val_line,) = self.loss_axes.plot(
                 [], [], color=ORANGE, linestyle="--", marker="s", markersize=5, label="validation"
             )
-            self.val_note = self.loss_axes.text(0, 0, "", color=ORANGE, fontweight="bold", ha="right", va="bottom")
+            self.val_note = self.loss_axes.text(0, 0, "", color=ORANGE, fontweight="bold", va="bottom")
+            self.val_note.set_bbox({"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1})
             self.loss_axes.legend(loc="upper right")
             self.loss.live(self.train_line, self.val_line, self.val_note)
         with self.rate.drawing() as figure:
-            self.lr_axes = figure.add_axes([0.2, 0.6, 0.75, 0.3])
+            self.lr_axes = figure.add_axes([0.22, 0.59, 0.74, 0.3])
             self.lr_axes.set(title="Learning rate")
-            self.lr_axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0), useMathText=True)
+            self.lr_axes.yaxis.set_major_formatter(_rate_text)
             self.lr_axes.tick_params(labelbottom=False)
-            self.speed_axes = figure.add_axes([0.2, 0.16, 0.75, 0.3])
+            self.speed_axes = figure.add_axes([0.22, 0.16, 0.74, 0.3])
             self.speed_axes.set(title="Target tokens a second", xlabel="step")
             for axes in (self.lr_axes, self.speed_axes):
                 axes.grid(color=GRID)
@@ -183,9 +186,9 @@ class _Curves:
         self.lr_line.set_data(step, lr)
         self.speed_line.set_data(step, speed)
         if len(validations):
-            self.val_note.set_position((validations[-1, 0], validations[-1, 1] + 0.03 * tops[0]))
+            self.val_note.set_position((validations[-1, 0], validations[-1, 1] + 0.05 * tops[0]))
             self.val_note.set_text(f"{validations[-1, 1]:.3f}")
-            self.val_note.set_horizontalalignment("left" if validations[-1, 0] < 0.2 * last else "right")
+            self.val_note.set_horizontalalignment("right" if validations[-1, 0] > 0.8 * last else "left")
         validation = (
             f"validation loss {validations[-1, 1]:.3f} (step {validations[-1, 0]:,.0f}), " if len(validations) else ""
         )
@@ -254,13 +257,12 @@ class TrainingDashboard:
         self.running, self.seconds_drawing, self.redraws = False, 0.0, 0
         self.began = self.ended = self._next = time.perf_counter()
         self._shown = False
-        self._stop = _StopButton()
         self.view = None
         if self.front_end:
             self.curves, self.table, self.status, self.sample_table = _Curves(), widgets.HTML(), text(), widgets.HTML()
             self.view = widgets.VBox(
-                [widgets.HTML(f'{CSS}<div class="workshop-title">Training</div>'), self.table, self._stop.widget,
-                 panels(self.curves.loss, self.curves.rate), self.sample_table, self.status]
+                [widgets.HTML(f'{CSS}<div class="workshop-title">Training</div>'), self.table, self.status,
+                 panels(self.curves.loss, self.curves.rate), self.sample_table]
             )  # fmt: skip
             self.view.add_class("workshop-view")
 
@@ -283,13 +285,11 @@ class TrainingDashboard:
             raise ValueError(f"unknown event {event!r}: expected start, step, validation, samples or end")
 
     def on_step(self, record):
-        """Takes what a step reports: `step`, `loss`; where known `epoch, lr, tokens_per_second, seconds, val_loss, bleu`."""
+        """Takes a step's report: `step`, `loss`; if known `epoch, lr, tokens_per_second, seconds, val_loss, bleu`."""
         if not self.running:
             self._start({})
         self._take("step", record)
         self._draw()
-        if self._stop.take_request():
-            signal.raise_signal(signal.SIGINT)  # the very thing that interrupting the kernel does, in the main thread
 
     def on_samples(self, samples):
         """Takes sample translations: a list of (source, reference, hypothesis), or of dicts with these keys."""
@@ -306,7 +306,6 @@ class TrainingDashboard:
         """Draws the last state; the dashboard then stays as the record of the run."""
         if self.running:
             self.running, self.ended = False, time.perf_counter()
-        self._stop.close()
         if not self.front_end:
             print(self._line(), flush=True)
             return
@@ -335,7 +334,12 @@ class TrainingDashboard:
         self.began = self._next = time.perf_counter()
         self.seconds_drawing = 0.0
         self._show()
-        self._stop.open(saves=bool(record))
+        if self.front_end:
+            say(
+                self.status,
+                "To stop early, interrupt the kernel: ■ in the toolbar; in Colab, ■ beside the cell."
+                + (" Training ends after the step at hand and saves a checkpoint." if record else ""),
+            )
 
     def _take(self, event, record):
         self.last |= {name: value for name, value in record.items() if value is not None}
@@ -349,7 +353,6 @@ class TrainingDashboard:
         if now < self._next and not force:
             return
         if self.front_end:
-            self._stop.listen()
             self._timed(self._redraw)
             self._next = max(now + self.every, self.began + self.seconds_drawing / self.max_share)
         else:
@@ -423,61 +426,6 @@ def _has_front_end():
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
     return getattr(shell, "kernel", None) is not None
-
-
-class _StopButton:
-    """A stop button that appears only once the page was heard while training runs; until then, how to stop without it.
-
-    The sign of life comes from a hidden `Play` widget: when it is told to play, the page counts, and sends the count.
-    """
-
-    TRIES, WAIT = 5, 2.0  # how often the page is asked, and the seconds between
-
-    def __init__(self):
-        self.requested, self.running, self.tries, self.next_try = False, False, 0, 0.0
-        self.advice, self.button = text(), widgets.Button(description="Stop training", icon="stop")
-        self.button.layout.display = "none"
-        self.button.on_click(self._pressed)
-        self.pulse = widgets.Play(value=0, min=0, max=1, interval=50, layout=widgets.Layout(display="none"))
-        self.pulse.observe(self._heard, "value")
-        self.widget = widgets.VBox([self.advice, self.button, self.pulse], layout=widgets.Layout(overflow="visible"))
-
-    def open(self, saves):
-        self.requested, self.running, self.tries, self.next_try = False, True, 0, time.perf_counter() + 0.5
-        say(
-            self.advice,
-            "To stop early, interrupt the kernel: ■ in the toolbar; in Colab, ■ beside the cell."
-            + (" Training ends after the step at hand and saves a checkpoint." if saves else ""),
-        )
-
-    def listen(self):
-        """Asks the page for a sign of life, a few times at most."""
-        if not self.running or self.tries >= self.TRIES or time.perf_counter() < self.next_try:
-            return
-        self.tries += 1
-        self.next_try = time.perf_counter() + self.WAIT
-        playing = "playing" if self.pulse.has_trait("playing") else "_playing"  # ipywidgets 8, 7
-        setattr(self.pulse, playing, False)
-        setattr(self.pulse, playing, True)
-
-    def take_request(self):
-        """Whether the button was pressed since the last call."""
-        requested, self.requested = self.requested, False
-        return requested
-
-    def close(self):
-        self.running = False
-        self.button.layout.display = "none"
-        say(self.advice, "")
-
-    def _heard(self, change):
-        if self.running:
-            self.tries = self.TRIES
-            self.button.layout.display = None
-
-    def _pressed(self, button):
-        if self.running:
-            self.requested, button.disabled, button.description = True, True, "Stopping…"
 
 
 __all__ = ["TrainingDashboard", "plot_metrics", "schedule_view"]
