@@ -13,7 +13,7 @@ from course_lib.corpora.grammar import LEXICON, MAX_WORDS, Entry, generate
 from course_lib.corpora.grammar.derive import AGREEMENT, GRAMMAR, Tree, Word, entries, pair_of
 
 SIZES = {"train": 80_000, "val": 1000, "test": 1000, "compositional": 1000, "long": 500}
-FINGERPRINT = "4c4d9119c3fccde1f8c64d2e4026fb87742cd158e312c2f64302044131eae599"
+FINGERPRINT = "9e379e7105591014adb2324368172400ab8c15891896e03ef0e67df857bd4274"
 
 
 @pytest.fixture(scope="module")
