@@ -83,7 +83,8 @@ def _svg(paths: dict[str, Tensor], steepness: float) -> str:
     ways = []
     for name, path in paths.items():
         color, dashes, sign = STYLES[name]
-        points = [(x0 + SCALE * x, y0 - SCALE * y) for x, y in path.clamp(-60, 60).tolist()]
+        inside = path[(path.abs() < 60).all(-1).cumprod(0).bool()]  # until it has flown out, far beyond the picture
+        points = [(x0 + SCALE * x, y0 - SCALE * y) for x, y in inside.tolist()]
         line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         x, y = points[-1]
         ways.append(

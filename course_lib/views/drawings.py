@@ -31,6 +31,7 @@ def concept_map(edges: Sequence[Edge], marked: Collection[str] = (), alt: str = 
         f'<line x1="{12 + 190 * i}" x2="{52 + 190 * i}" y1="{height - 12}" y2="{height - 12}" {_stroke(relation)}/>'
         f'<text x="{60 + 190 * i}" y="{height - 8}" font-size="13">{html.escape(relation)}</text>'
         for i, relation in enumerate(relations)
+        if len(relations) > 1
     )
     picture = (
         f'<svg viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" style="max-width:100%;height:auto" role="img" '
@@ -51,7 +52,8 @@ def timeline(events: Iterable[tuple[str, str, str]], alt: str = ""):
     rows, before = [], None
     for date, what, why in sorted(events):
         if before is not None and (gap := _months(date) - _months(before)):
-            time = f"{gap // 12} year{'s' * (gap >= 24)}" if gap >= 12 else f"{gap} month{'s' * (gap > 1)}"
+            years = round(gap / 12)
+            time = f"{years} year{'s' * (years > 1)}" if gap >= 12 else f"{gap} month{'s' * (gap > 1)}"
             rows.append(
                 f'<div style="margin-left:84px;border-left:2px solid {MUTED};padding:{min(gap, 60) // 6}px 14px;'
                 f'color:{MUTED};font-size:12px">{time} later</div>'

@@ -156,11 +156,11 @@ print(f"the best: layer {best[1]}, head {best[2]}, alignment error rate {best[0]
 # English corresponds to 了 *le*, “done”.
 
 # %% id="gold-picture" concepts=["C01"]
-from course_lib.corpora.grammar import pinyin
+from course_lib.corpora.grammar import join_english, pinyin
 from course_lib.views import attention_heatmap
 
-pair = next(pair for pair in unseen if pair.source.split()[2:3] == ["that"])
-print(pair.source, "→", translator.finish(pair.target))
+pair = next(p for p in unseen if p.source.startswith("The ") and p.source.split()[2] == "that")  # “The … that …”
+print(join_english(pair.source), "→", translator.finish(pair.target))
 source_words, target_words, maps = translator.attend(pair.source, target=pair.target)
 labels = [word if pinyin(word) == word or "[" in word else f"{word} {pinyin(word)}" for word in target_words]
 attention_heatmap(maps, source_words, labels, kind="cross", layer=best[1], head=best[2], gold=pair.alignment)
@@ -231,10 +231,10 @@ concept_map(printed, marked={"Transformer"}, alt="Document 004: no arrow leaves 
 kinds = {"sequence model": ["RNN, LSTM, GRU", "Transformer", "CNN"]}
 made_of = {
     "Transformer": ["embeddings and positions", "encoder", "decoder", "output layer"],
-    "encoder": ["encoder layer (× N)"],
-    "decoder": ["decoder layer (× N)"],
-    "encoder layer (× N)": ["self-attention", "feed-forward network", "residual and norm"],
-    "decoder layer (× N)": ["masked self-attention", "cross-attention", "feed-forward network", "residual and norm"],
+    "encoder": ["N encoder layers"],
+    "decoder": ["N decoder layers"],
+    "N encoder layers": ["self-attention", "feed-forward network", "residual and norm"],
+    "N decoder layers": ["masked self-attention", "cross-attention", "feed-forward network", "residual and norm"],
     "self-attention": ["multi-head attention"],
     "masked self-attention": ["multi-head attention"],
     "cross-attention": ["multi-head attention"],
