@@ -34,7 +34,8 @@ CSS = """<style>
 .workshop-view { max-width: 1280px; padding: 4px 0; overflow: visible; }
 .workshop-view .widget-toggle-buttons { display: flex; flex-flow: row wrap; align-items: center; width: auto;
   margin-right: 18px; }
-.workshop-view .widget-inline-hbox .widget-label { min-width: 0; width: auto; margin-right: 4px; }
+.workshop-view .widget-toggle-buttons > .widget-label { margin-right: 8px; }
+.workshop-view .widget-inline-hbox .widget-label { min-width: 0; width: auto; margin-right: 12px; }
 .workshop-view .widget-inline-hbox .widget-readout { min-width: 46px; }
 .workshop-title { font-size: 1.15em; font-weight: 600; line-height: 1.5; }
 .workshop-text { line-height: 1.5; max-width: 80ch; white-space: normal; }

@@ -1,8 +1,9 @@
 """Watching a model train: learning-rate schedules, the live dashboard, and the curves of a finished run.
 
 A cell that trains keeps the kernel busy. Pictures still reach the page while it runs, but a press on a button would be
-read only when the cell has ended, in JupyterLab (tried with 4.6 and ipykernel 7.4, subshells and all) as in Colab. So the
-dashboard has no stop button: it says how to interrupt the kernel, which the training loop answers by saving and ending.
+read only when the cell has ended, in JupyterLab (tried with 4.6 and ipykernel 7.4, subshells and all) as in Colab. So
+the dashboard has no stop button: it says how to interrupt the kernel, which the training loop answers by saving and
+ending.
 """
 
 import html
