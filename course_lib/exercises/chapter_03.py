@@ -391,8 +391,8 @@ PADDING_MASK = Exercise(
     title="The padding mask",
     signature="padding_mask(ids, pad_id)",
     statement=r"""Sentences of a batch have different lengths, so the short ones are filled up with a padding id
-that means nothing. No query should attend to it. From the ids `[B, Tk]` make a boolean mask `[B, 1, 1, Tk]`: **True where
-the key is a real token.** The two axes of length 1 are for heads and queries: the mask broadcasts over both.
+that means nothing. No query should attend to it. From the ids `[B, Tk]` make a boolean mask `[B, 1, 1, Tk]`: **True
+where the key is a real token.** The two axes of length 1 are for heads and queries: the mask broadcasts over both.
 
 `pad_id` can be any id, and padding can stand anywhere. `ids` stays as it was.""",
     minutes=5,

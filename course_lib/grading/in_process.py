@@ -94,7 +94,7 @@ def load(cells: Sequence[Cell], folder: Path | None = None, seconds: float = LOA
 def observe_object(submission: object, check: Check, inputs: dict, seconds: float = CALL_SECONDS) -> Observation:
     """Ask an object in this process one check's question."""
     try:
-        with _quiet(_Output()), time_limit(seconds), _torch_as_usual():
+        with _quiet(_Output()), time_limit(seconds), torch_as_usual():
             return Observation(value=plain(check.observe(submission, inputs)))
     except OutOfTime:
         return Observation("timeout", message=f"stopped after {seconds:g} s: does a loop never end?")
@@ -176,7 +176,7 @@ def _as_module(module: ModuleType) -> Iterator[None]:
     sys.modules[module.__name__] = module
     _loading.depth = getattr(_loading, "depth", 0) + 1
     try:
-        with _torch_as_usual():
+        with torch_as_usual():
             yield
     finally:
         _loading.depth -= 1
@@ -199,7 +199,7 @@ def _inside(folder: Path | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _torch_as_usual() -> Iterator[None]:
+def torch_as_usual() -> Iterator[None]:
     """Gradients on and float32 by default inside; everything as it was afterwards, the random numbers too."""
     dtype = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)

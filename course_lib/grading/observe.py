@@ -38,7 +38,7 @@ def modules(submission, inputs):
     module = submission(*inputs["arguments"])
     state = {name: list(value.shape) for name, value in module.state_dict().items()}
     if state != {name: list(value.shape) for name, value in inputs["weights"].items()}:
-        return {"state": state}
+        return {"state": state, "cases": None}
     module.load_state_dict(inputs["weights"])
     module.eval()
     return {"state": state, "cases": [{"result": module(*case), "arguments": case} for case in inputs["cases"]]}
@@ -82,7 +82,7 @@ def generator(seed: int) -> torch.Generator:
 
 
 def normal(g: torch.Generator, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    return torch.randn(*shape, generator=g, dtype=dtype)
+    return torch.randn(shape, generator=g, dtype=dtype)
 
 
 def integers(g: torch.Generator, low: int, high: int, *shape: int) -> Tensor:
