@@ -92,7 +92,7 @@ def _svg(paths: dict[str, Tensor], steepness: float) -> str:
             f'<text x="{x:.1f}" y="{y + 5:.1f}" fill="{color}" text-anchor="middle">{sign}</text>'
         )
     legend = "".join(
-        f'<text x="12" y="{22 + 20 * i}" fill="{color}">{sign} {html.escape(name)}</text>'
+        f'<text x="{WIDTH - 110}" y="{22 + 20 * i}" fill="{color}">{sign} {html.escape(name)}</text>'
         for i, (name, (color, _, sign)) in enumerate(STYLES.items())
     )
     alt = "Level lines of the bowl and the ways of the three optimisers; a sign marks where each is after 60 steps."

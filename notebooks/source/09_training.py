@@ -76,14 +76,14 @@ predict_number(
     "A model that gives each of V = 13 ids the probability 1/13: what is its cross-entropy, in nats a token?",
     answer=2.565,
     within=0.05,
-    why="Its loss is −log(1/13) = log 13 = 2.565. A new model begins there or somewhat above, because random logits are not "
-    "all equal. If it begins far below, it sees the answer.",
+    why="Its loss is −log(1/13) = log 13 = 2.565. A new model begins there or somewhat above: random logits are not all "
+    "equal. If it begins far below, it sees the answer.",
 )
 
 # %% id="predict-adam" concepts=["C32"]
 predict(
-    "Two numbers are trained with Adam, at a rate of 0.1. The first gradient of one is 0.001, that of the other 1000. How "
-    "far does each move in the first step?",
+    "Two numbers are trained with Adam, at a rate of 0.1. The first gradient of one is 0.001, that of the other 1000. "
+    "How far does each move in the first step?",
     [
         ("0.0001 and 100", "That is plain gradient descent: rate times gradient."),
         "both by about 0.1",
@@ -287,7 +287,8 @@ with torch.no_grad():
         n_tokens += n
     for s, t in zip(*validation[0]):
         exact += write(model, s[s != PAD].tolist()) == t[t != PAD].tolist()
-print(f"validation loss {total / n_tokens:.3f}, perplexity {math.exp(total / n_tokens):.2f}, {exact} of 50 exactly right")
+mean = total / n_tokens
+print(f"validation loss {mean:.3f}, perplexity {math.exp(mean):.2f}, {exact} of 50 exactly right")
 
 # %% [markdown] id="agree" concepts=["C31","C32"]
 # ### The library's
@@ -418,7 +419,9 @@ from course_lib.transformer import count_parameters
 for name, vocab_size in (("tiny", translator.tokenizer.vocab_size), ("small", 4000), ("base", 37_000)):
     sizes = {key: PRESETS[name].model[key] for key in ("d_model", "n_heads", "d_ff", "n_layers")}
     n = count_parameters(**sizes, vocab_size=vocab_size)
-    print(f"{name:5}: {n / 1e6:5.1f} million parameters, {16 * n / 2**20:6.0f} MiB to train, {6 * n / 1e6:4.0f} million operations a token")
+    print(
+        f"{name:5}: {n / 1e6:5.1f} million parameters, {16 * n / 2**20:4.0f} MiB, {6 * n / 1e6:4.0f} million operations"
+    )
 
 # %% [markdown] id="parallel" concepts=["C66"] errata=["E117"] documents=["004 §3.3","004 §8.2"]
 # ### Several processes
@@ -551,7 +554,8 @@ import importlib.util
 HAS_TRANSFORMERS = importlib.util.find_spec("transformers") is not None
 if not HAS_TRANSFORMERS:
     print("The library transformers is not installed, so the cells below skip it: pip install transformers")
-attempt("from transformers import Transformer, TransformerConfig", lambda: exec("from transformers import Transformer, TransformerConfig"))
+line_2 = "from transformers import Transformer, TransformerConfig"
+attempt(line_2, lambda: exec(line_2))
 
 # %% [markdown] id="broken-config" errata=["E131","E132"] documents=["004 §5.2"]
 # ### Line 4: settings that nothing knows
@@ -578,19 +582,24 @@ attempt("ModelConfig.from_dict(…)", lambda: ModelConfig.from_dict({"vocab_size
 # (E134). And when the logits are taken out of it, they do not fit the targets, 14 places against 10 (E135):
 
 # %% id="broken-call-shown" errata=["E133","E134","E135"] documents=["004 §5.2"]
-small = nn.Transformer(d_model=16, nhead=2, num_encoder_layers=1, num_decoder_layers=1, dim_feedforward=32, batch_first=True)
+small = nn.Transformer(
+    d_model=16, nhead=2, num_encoder_layers=1, num_decoder_layers=1, dim_feedforward=32, batch_first=True
+)
 attempt("nn.Transformer: model(inputs)", lambda: small(torch.randn(2, 5, 16)))
 if HAS_TRANSFORMERS:
     from transformers import BartConfig, BartForConditionalGeneration
 
     bart = BartForConditionalGeneration(BartConfig(
-        vocab_size=64, d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2,
-        encoder_ffn_dim=32, decoder_ffn_dim=32, max_position_embeddings=32,
+        vocab_size=64, d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=32, decoder_ffn_dim=32, max_position_embeddings=32,
     ))  # fmt: skip
     inputs, targets = torch.randint(3, 64, (2, 7)), torch.randint(3, 64, (2, 5))
     attempt("BART: model(inputs)", lambda: bart(inputs))
     attempt("BART: outputs.view(-1, 64)", lambda: bart(inputs).view(-1, 64))
-    attempt("BART: the loss of its logits", lambda: nn.CrossEntropyLoss()(bart(inputs).logits.view(-1, 64), targets.view(-1)))
+    attempt(
+        "BART: the loss of its logits",
+        lambda: nn.CrossEntropyLoss()(bart(inputs).logits.view(-1, 64), targets.view(-1)),
+    )
     attempt("BART, called rightly: loss", lambda: round(bart(input_ids=inputs, labels=targets).loss.item(), 2))
 
 # %% [markdown] id="broken-data" errata=["E139"] documents=["004 §5.2"]
@@ -634,7 +643,8 @@ assert with_record > 1_000_000 and without == 0
 
 # %% id="broken-mean-shown" concepts=["C34"] errata=["E138"] documents=["004 §5.2"]
 token_losses = torch.tensor([0.2] * 9 + [5.0])
-print(f"mean of the means: {(token_losses[:9].mean() + token_losses[9:].mean()) / 2:.2f}    mean over tokens: {token_losses.mean():.2f}")
+of_means = (token_losses[:9].mean() + token_losses[9:].mean()) / 2
+print(f"mean of the means: {of_means:.2f}    mean over tokens: {token_losses.mean():.2f}")
 
 # %% [markdown] id="broken-test" errata=["E140"] documents=["004 §5.2"]
 # ### The test set: looked at ten times
@@ -649,7 +659,8 @@ answers = torch.randint(0, 2, (20 + 10_000,), generator=random)
 guesses = torch.randint(0, 2, (50, 20 + 10_000), generator=random)
 right = (guesses == answers).double()  # [models, questions]
 best = right[:, :20].mean(1).argmax()
-print(f"the best of 50 on the 20 test questions: {right[best, :20].mean():.0%}, on 10,000 new ones: {right[best, 20:].mean():.0%}")
+on_test, on_new = right[best, :20].mean(), right[best, 20:].mean()
+print(f"the best of 50 on the 20 test questions: {on_test:.0%}, on 10,000 new ones: {on_new:.0%}")
 
 # %% [markdown] id="documents-table" concepts=["C45"] errata=["E066","E099","E128","E129","E141","E142","E143","E144"] documents=["001 §6","003 §8","004 §5.1","004 §5.2","004 §5.4"]
 # ### The rest, in a line each
@@ -688,7 +699,7 @@ def epoch_loss(batches, rates=None):
     with torch.set_grad_enabled(rates is not None):  # E137
         for i, (source, target) in enumerate(batches):
             source, target = source.to(device), target.to(device)  # E142
-            logits = model(source, shift_right(target, BOS))  # a tensor, from what the decoder may know: E133, E134, E135
+            logits = model(source, shift_right(target, BOS))  # a tensor: E133, E134, E135
             loss = smoothed_cross_entropy(logits, target, 0.0, PAD)  # padding does not count: E136
             if rates:
                 optimizer.param_groups[0]["lr"] = rates[i]  # E141
@@ -704,7 +715,8 @@ rates = [warmup_linear_rate(step, (step - 1) / 300, 2e-3, 40) for step in range(
 for epoch in range(4):
     training = [reversal_batch(64, data) for _ in range(75)]  # data: E139
     loss = epoch_loss(training, rates[75 * epoch : 75 * (epoch + 1)])
-    print(f"epoch {epoch + 1}: train loss {loss:.3f}, validation loss {epoch_loss(validation):.3f}")  # not the test: E140
+    val_loss = epoch_loss(validation)  # not the test: E140
+    print(f"epoch {epoch + 1}: train loss {loss:.3f}, validation loss {val_loss:.3f}")
 test = reversal_batch(50, torch.Generator().manual_seed(999))  # looked at once
 exact = sum(write(model.cpu().eval(), s[s != PAD].tolist()) == t[t != PAD].tolist() for s, t in zip(*test))
 print(f"test: {exact} of 50 exactly right")  # a result: E143, E144
