@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from course_lib.commands import check, doctor, evaluate, exercises, lab, progress, train, translate
+from course_lib.commands import check, doctor, evaluate, exercises, grade, lab, progress, train, translate
 from course_lib.errors import CourseError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ for command, module in [
     (evaluate.evaluate, evaluate),
     (exercises.exercises, exercises),
     (check.check, check),
+    (grade.grade, grade),
     (progress.progress, progress),
 ]:
     app.command(epilog=module.EXAMPLE)(command)

@@ -297,6 +297,7 @@ class Submitted:
         self.left_behind = 0
         self.until = time.monotonic() + limits.total
         self.starts = 0
+        self.asked = 0
         self.process = None
         self.notes: dict[int, str] = {}  # cells that ended a worker
         self.over = ""  # why nothing more is asked
@@ -335,7 +336,9 @@ class Submitted:
             self.close()
             return Observation("timeout" if "took longer" in self.over else "raised", message=self.over)
         seconds = min(self.limits.call, left)
+        self.asked += 1
         question = {
+            "number": self.asked,
             "name": exercise.id,
             "reference": reference(exercise),
             "observe": textwrap.dedent(inspect.getsource(check.observe)),
@@ -345,7 +348,7 @@ class Submitted:
         }
         try:
             self.process.channel.send(question, seconds + GRACE)
-            return _observation(self.process.channel.receive(seconds + GRACE))
+            return _observation(self.process.channel.receive(seconds + GRACE), self.asked)
         except TimeoutError:
             self._end()
             return Observation("timeout", message=f"stopped after {seconds:g} s: does a loop never end?")
@@ -423,9 +426,9 @@ def clean(text: str, length: int = 300) -> str:
     return "".join(c if c.isprintable() else " " for c in text[:length])
 
 
-def _observation(answer: object) -> Observation:
+def _observation(answer: object, number: int) -> Observation:
     match answer:
-        case {"status": str(status), "value": value, "message": str(message), "where": str(where), **rest} if not rest:
-            if status in STATUSES:
+        case {"number": int(n), "status": str(status), "value": value, "message": str(message), "where": str(where)}:
+            if n == number and status in STATUSES:
                 return Observation(status, value, clean(message), clean(where, 200))
     raise wire.WireError("it is not what was asked for")
