@@ -546,8 +546,8 @@ print(mixed[0].detach())
 
 # %% [markdown] id="mixed-seen" concepts=["C15"]
 # Exactly the forbidden cells are used: every token sees the future and nothing else, and the last, which has no future, is
-# NaN. The opposite mix-up, a blocking mask where `True` allows, gives the same table. No exception anywhere; editing a
-# token, as in section 5, finds it.
+# NaN. The opposite mix-up, a blocking mask where `True` allows, uses the same cells, and the operator fills the last row with
+# zeros. No exception anywhere; editing a token, as in section 5, finds it.
 
 # %% [markdown] id="cost" concepts=["C17"] documents=["004 §1", "004 §2.1", "004 §3.1", "004 §3.3", "001 §5"] errata=["E101", "E109", "E063"]
 # ### “Efficient on long sequences”
