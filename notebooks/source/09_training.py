@@ -323,7 +323,7 @@ print("both agree")
 #
 # Set d_model to 512 and the Noam warm-up to 4000, and raise the steps until you see the peak. Then halve the warm-up: the
 # peak is higher *and* earlier. The other curve is the one that trains the models of this course: it falls to zero exactly
-# when training ends, and most of the progress comes on the way down.
+# when training ends, so that the last steps settle.
 
 # %% id="schedule-view" concepts=["C32"] errata=["E141"]
 schedule_view()
@@ -363,7 +363,8 @@ config = preset.train_config(**length, seed=0, validate_every=20, checkpoint_eve
 folder = Path("runs") / time.strftime(f"{corpus.name}-%Y%m%d-%H%M%S")
 result = train(corpus, preset, config, folder, parts=my_parts(), callbacks=[TrainingDashboard()])
 print({name: result[name] for name in ("parameters", "steps", "seconds", "val_loss", "device", "precision")})
-print("BLEU on the validation split:", result["bleu"]["score"])
+if "bleu" in result:  # it is missing when you stopped the run
+    print("BLEU on the validation split:", round(result["bleu"]["score"], 1))
 
 # %% [markdown] id="use-it-intro" concepts=["C34"]
 # Yours now. The folder holds the weights, the tokenizer, the settings and every measurement. Translate something:
@@ -401,8 +402,8 @@ plot_metrics(folder)
 # | go on | `train(…, folder, resume=True)` | the same command with `--resume` |
 # | repeat exactly | the same `seed` | `--seed 0` |
 # | use a GPU, an Apple chip | `device="auto"` finds it | `--device auto` |
-# | half the memory for most numbers | `precision="auto"`: bf16 where the hardware has it | `--precision auto` |
-# | several GPUs | – | `torchrun --nproc-per-node 2 -m course_lib.cli train --out runs/two` |
+# | compute in 16 bits where that is faster | `precision="auto"`: bf16 if the hardware has it | `--precision auto` |
+# | several processes or GPUs | – | `torchrun --nproc-per-node 2 -m course_lib.cli train --out runs/two` |
 #
 # A checkpoint is more than weights: Adam's two averages, the place in the data and the state of the random numbers
 # belong to it. With all of them a resumed run on a CPU gives the very losses of an uninterrupted one.
@@ -505,16 +506,15 @@ print(f"done well:                  loss {done_well:.3f}")
 # %% [markdown] id="spoil-rate" concepts=["C30","C32"] errata=["E066","E141"] documents=["001 §6","004 §5.2"]
 # **The rate.** It is the hyper-parameter that matters most, so it is the first to search for, in factors of three or so. Two
 # rates, with and without 60 steps of warm-up, for the paper's post-norm and today's pre-norm (chapter 06). Look at the
-# second line: at the high rate, what does warm-up do?
+# last two lines: at the high rate, what does warm-up do?
 
 # %% id="spoil-rate-shown" concepts=["C30","C32"] errata=["E066","E141"]
 for peak in (1e-3, 1e-2):
-    row = []
     for norm in ("post", "pre"):
+        losses_at = []
         for warmup in (1, 60):
-            loss, _ = train_toy(rate=lambda step, p=peak, w=warmup: p * min(1.0, step / w), norm=norm)
-            row.append(f"{norm}-norm, {'warm-up' if warmup > 1 else 'at once'} {loss:.2f}")
-    print(f"rate {peak:.0e}:  " + "   ".join(row))
+            losses_at.append(train_toy(rate=lambda step, p=peak, w=warmup: p * min(1.0, step / w), norm=norm)[0])
+        print(f"rate {peak:.3f}, {norm:>4}-norm: at once {losses_at[0]:.2f}, with warm-up {losses_at[1]:.2f}")
 
 # %% [markdown] id="spoil-rate-why" concepts=["C32"] errata=["E141"]
 # At 0.001 this small model can do without warm-up, which only costs it time in so short a run. At 0.01 the start decides,
@@ -536,7 +536,7 @@ def attempt(what, action):
         result = action()
         print(f"{what}: {result if isinstance(result, (bool, int, float, str)) else type(result).__name__}")
     except Exception as error:
-        print(f"{what}: {type(error).__name__}: {str(error).splitlines()[0][:110]}")
+        print(f"{what}: {type(error).__name__}: {str(error).partition(' (/')[0][:110]}")
 
 
 SETTINGS = dict(d_model=512, nhead=8, num_encoder_layers=6, num_decoder_layers=6, num_attention_heads=8,
