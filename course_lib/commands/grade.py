@@ -12,7 +12,9 @@ LEVELS = ("auto", "jail", "docker", "process")
 
 
 def grade(
-    folder: Annotated[Path, typer.Argument(help="A folder: each .ipynb and .py in it is one submission.", show_default=False)],
+    folder: Annotated[
+        Path, typer.Argument(help="A folder: each .ipynb and .py in it is one submission.", show_default=False)
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the reports; an interrupted batch goes on there.")],
     exercise: Annotated[
         list[str] | None, typer.Option(help="Only this exercise; may be repeated. If left out: the chapters handed in.")
@@ -21,7 +23,9 @@ def grade(
     isolation: Annotated[
         str, typer.Option(help="How submissions are kept in: auto, jail (Linux), docker, or process (not at all).")
     ] = "auto",
-    seed: Annotated[int | None, typer.Option(min=0, help="The same seed gives the same marks; new if left out.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="The same seed gives the same marks; new if left out.")
+    ] = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for each call of a submission's code.")] = 5.0,
     memory_gib: Annotated[float, typer.Option(min=0.1, help="Memory a submission may take.")] = 2.0,
     roster: Annotated[
@@ -35,6 +39,8 @@ def grade(
     """
     one_of("--isolation", isolation, LEVELS)
     from course_lib.errors import CourseError
+    from course_lib.exercises import bank, exercises_of
+    from course_lib.exercises import exercise as find
     from course_lib.grading import batch, reports
     from course_lib.grading.workers import Limits
 
@@ -49,8 +55,8 @@ def grade(
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
         result = batch.grade(
-            folder, out,
-            exercises=exercise or (), jobs=jobs, isolation=isolation, seed=seed, limits=Limits(timeout, memory_gib),
+            folder, out, bank, exercises_of,
+            exercises=[find(id).id for id in exercise or ()], jobs=jobs, isolation=isolation, seed=seed, limits=Limits(timeout, memory_gib),
             roster=roster, deadline=until,
             progress=lambda done, total, name: bar.update(task, completed=done, total=total, description=name),
         )  # fmt: skip

@@ -1,7 +1,7 @@
 """A class: every submission of a folder, judged by a few judges at a time, each with its own warm worker template.
 
-What was judged is kept below OUT/judged, one file a submission: a batch that is interrupted goes on where it was, and what
-has not changed is not judged again.
+What was judged is kept below OUT/judged, one file a submission: a batch that is interrupted goes on where it was,
+and what has not changed is not judged again.
 """
 
 import csv
@@ -26,13 +26,12 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 from course_lib.errors import CourseError
-from course_lib.exercises import bank, exercises_of
 from course_lib.grading import flags, sources, workers
 from course_lib.grading.exercise import Exercise
 from course_lib.grading.in_process import OutOfTime, missing, time_limit
 from course_lib.grading.judge import judge
 from course_lib.grading.results import CheckResult, ExerciseResult
-from course_lib.grading.submission import untouched
+from course_lib.grading.submission import library_calls, untouched
 from course_lib.grading.values import Observation
 
 MAX_FILE = 32 << 20
@@ -44,13 +43,25 @@ TIME_COLUMNS, NAME_COLUMNS, FILE_COLUMNS = ("submitted", "time"), ("student", "n
 
 @dataclass(frozen=True)
 class Settings:
-    """What a batch is judged with: the same settings give the same marks."""
+    """What a batch is judged with: the same settings give the same marks.
 
+    Args:
+        bank: gives the exercises by id. A function at the top of a module, as `about` is: judges import them.
+        about: submission -> the exercises that it is about.
+        exercises: ids of the exercises to judge; if empty, those that each submission is about.
+        hidden: folders that no submission may see.
+    """
+
+    bank: Callable[[], dict[str, Exercise]]
+    about: Callable[[sources.Submission], list[Exercise]]
     seed: int
     isolation: str
     limits: workers.Limits
-    exercises: tuple[str, ...] = ()  # empty: those of the chapters that a submission is about
+    exercises: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
+
+    def chosen(self) -> list[Exercise]:
+        return [self.bank()[id] for id in self.exercises]
 
     def key(self) -> str:
         """Changes whenever a submission has to be judged again."""
@@ -74,8 +85,8 @@ class Person:
 class Batch:
     """What came of a class: settings and one record for each submission, in the order of their names.
 
-    A record is the submission's part of grades.json, and besides: "student", "submitted", "late", "counts" (False where the
-    same person has a later one), "remarks" (flags that are not for the student's eyes), "seconds".
+    A record is the submission's part of grades.json, and besides: "student", "submitted", "late", "counts" (False where
+    the same person has a later one), "remarks" (flags that are not for the student's eyes), "seconds".
     """
 
     settings: Settings
@@ -86,7 +97,8 @@ class Batch:
     def to_json(self) -> dict:
         keys = ("submission", "student", "exercises", "points", "max_points", "late", "counts")
         submissions = [
-            {**{key: record[key] for key in keys}, "flags": record["flags"] + record["remarks"]} for record in self.records
+            {**{key: record[key] for key in keys}, "flags": record["flags"] + record["remarks"]}
+            for record in self.records
         ]
         return {"seed": self.settings.seed, "isolation": self.settings.isolation, "submissions": submissions}
 
@@ -94,6 +106,8 @@ class Batch:
 def grade(
     folder: Path,
     out: Path,
+    bank: Callable[[], dict[str, Exercise]],
+    about: Callable[[sources.Submission], list[Exercise]],
     *,
     exercises: Sequence[str] = (),
     jobs: int = 1,
@@ -108,7 +122,7 @@ def grade(
 
     Args:
         out: where what was judged is kept; the reports are written by `reports.write`.
-        exercises: ids; if empty, those of the chapters that each submission is about.
+        bank, about, exercises: as in `Settings`.
         seed: if None, that of the batch that was begun in `out`, or a new one.
         progress: is told how many are done, of how many, and which.
 
@@ -121,11 +135,6 @@ def grade(
     entries = find(folder)
     if not entries:
         raise CourseError(f"there is no notebook (.ipynb) and no Python file (.py) in {folder}")
-    unknown = [id for id in exercises if id not in bank()]
-    if unknown:
-        from course_lib.exercises import exercise
-
-        exercise(unknown[0])
     people = read_roster(roster) if roster else {}
     level = workers.choose_level(isolation)
     kept = out / "judged"
@@ -135,7 +144,7 @@ def grade(
         raise CourseError(f"{out} cannot be written: {error.strerror}") from None
     hidden = tuple(str(path.resolve()) for path in (folder, out))
     seed = _seed_of(out) if seed is None else seed
-    settings = Settings(seed, level, limits or workers.Limits(), tuple(exercises), hidden)
+    settings = Settings(bank, about, seed, level, limits or workers.Limits(), tuple(exercises), hidden)
     write(out / "batch.json", json.dumps({"seed": settings.seed}))
     if level == "docker":
         workers.build_image()
@@ -191,7 +200,8 @@ def find(folder: Path) -> list[Entry]:
 
 
 def read_roster(path: Path) -> dict[str, Person]:
-    """A CSV file with the columns `submission` (a file name), `student`, and if wanted `submitted` (2026-05-31 23:59)."""
+    """A CSV file with the columns `submission` (a file name), `student`, and if wanted `submitted` (2026-05-31
+    23:59)."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
@@ -238,7 +248,8 @@ def judge_entry(entry: Entry, settings: Settings, template) -> dict:
             raise CourseError(f"{entry.name} {entry.problem}")
         with time_limit(READ_SECONDS):
             submission = sources.read(entry.path)
-            about = [bank()[id] for id in settings.exercises] or exercises_of(submission)
+            about = settings.chosen() or settings.about(submission)
+            calls = {exercise.id: library_calls(exercise, submission.cells) for exercise in about}
             notes = {exercise.id: flags.about_solution(exercise, submission.cells) for exercise in about}
             prints = {exercise.id: flags.fingerprints(exercise, submission.cells) for exercise in about}
             remarks = flags.about_notebook(submission.cells)
@@ -256,24 +267,28 @@ def judge_entry(entry: Entry, settings: Settings, template) -> dict:
         running.close()
     library = [f"library object: {result.id}" for result in results if result.library_object]
     made = {result.id for result in results if not result.missing and not result.library_object}
+    used = [(id, name) for id in calls if id in made for name in calls[id]]
     return {
         **_record(entry, results),
-        "flags": running.flags + library + [note for id in notes if id in made for note in notes[id]],
-        "remarks": remarks,
+        "flags": running.flags
+        + library
+        + [f"library call: {id} is written with a library's {name}" for id, name in used],
+        "remarks": remarks + [note for id in notes if id in made for note in notes[id]],
         "prints": {id: found for id, found in prints.items() if found and id in made},
-        "nothing": not settings.exercises and not (submission.named() | submission.defined()) & bank().keys(),
+        "nothing": not settings.exercises and not (submission.named() | submission.defined()) & settings.bank().keys(),
         "seconds": round(time.monotonic() - started, 3),
     }
 
 
 def unreadable(entry: Entry, settings: Settings, problem: str) -> dict:
     """The record of a submission that cannot be judged."""
-    about = [bank()[id] for id in settings.exercises] or list(bank().values())
+    about = settings.chosen() or list(settings.bank().values())
     return {
         **_record(entry, [_without_marks(exercise, "error", problem) for exercise in about]),
         "flags": [f"not judged: {workers.clean(problem)}"],
         "remarks": [],
         "prints": {},
+        "unreadable": True,
         "nothing": not settings.exercises,
         "seconds": 0.0,
     }
@@ -327,31 +342,31 @@ def _judge_all(entries: deque[Entry], settings: Settings, jobs: int):
     """
     judges = [_Judge(settings) for _ in range(min(jobs, len(entries)))]
     try:
-        for judge in judges:
-            judge.give(entries.popleft())
-        while working := [judge for judge in judges if judge.entry]:
-            ready = wait([judge.pipe for judge in working], timeout=1)
-            for judge in working:
-                entry, record = judge.entry, None
-                if judge.pipe in ready:
-                    record = judge.answer()
-                elif time.monotonic() < judge.until:
+        for one in judges:
+            one.give(entries.popleft())
+        while working := [one for one in judges if one.entry]:
+            ready = wait([one.pipe for one in working], timeout=1)
+            for one in working:
+                entry, record = one.entry, None
+                if one.pipe in ready:
+                    record = one.answer()
+                elif time.monotonic() < one.until:
                     continue
                 if record is None:
-                    late = judge.pipe not in ready
-                    judge.close(kill=True)
+                    late = one.pipe not in ready
+                    one.close(kill=True)
                     problem = "took too long to judge" if late else "ended the process that judged it"
                     record = unreadable(entry, settings, f"{entry.name} {problem}")
-                    judge.start()
+                    one.start()
                 elif "stop" in record:
                     raise CourseError(record["stop"])
-                judge.entry = None
+                one.entry = None
                 if entries:
-                    judge.give(entries.popleft())
+                    one.give(entries.popleft())
                 yield entry, record
     finally:
-        for judge in judges:
-            judge.close(kill=judge.entry is not None)
+        for one in judges:
+            one.close(kill=one.entry is not None)
 
 
 class _Judge:
@@ -425,17 +440,17 @@ def _be_judge(pipe, settings: Settings) -> None:
 
 def _finish(batch: Batch, entries: dict[str, Entry], people: dict[str, Person], deadline: datetime | None) -> None:
     """What can only be said when all are judged: who is who, what counts, what is alike."""
-    about: dict[str, int] = {}
+    about, bank = {}, batch.settings.bank()
     for record in batch.records:
         for one in record["exercises"] if not record["nothing"] else ():
             about[one["id"]] = about.get(one["id"], 0) + 1
-    everybody = [bank()[id] for id in bank() if id in about]
+    everybody = [bank[id] for id in bank if id in about]
     for record in batch.records:
         if record["nothing"] and everybody:
             first = record["exercises"][0]["checks"][0]
             results = [_without_marks(exercise, first["status"], first["message"]) for exercise in everybody]
             record.update(_record(entries[record["submission"]], results))
-    usual = {bank()[id].chapter for id in about if about[id] * 2 > len(batch.records)}
+    usual = {bank[id].chapter for id in about if about[id] * 2 > len(batch.records)}
     alike = flags.same_code({record["submission"]: record["prints"] for record in batch.records})
     latest: dict[str, tuple] = {}
     for record in batch.records:
@@ -448,7 +463,7 @@ def _finish(batch: Batch, entries: dict[str, Entry], people: dict[str, Person], 
         record["remarks"] = record["remarks"] + alike.get(entry.name, [])
         if people and not person:
             record["remarks"].append("not in the roster")
-        chapters = {bank()[one["id"]].chapter for one in record["exercises"]}
+        chapters = {bank[one["id"]].chapter for one in record["exercises"]}
         if usual and not chapters & usual:
             numbers = ", ".join(f"{number:02}" for number in sorted(chapters))
             record["remarks"].append(f"about another chapter than most: {numbers}")

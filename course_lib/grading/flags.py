@@ -1,7 +1,7 @@
 """What a human should look at: read from the source text alone, and never more than a remark.
 
-An honest submission may have any of these. Nothing here changes a mark, but `takes_librarys`, which sees what a worker under
-a submission's influence might deny.
+An honest submission may have any of these. Nothing here changes a mark, but `takes_librarys`, which sees what a
+worker under a submission's influence might deny.
 """
 
 import ast
@@ -18,8 +18,8 @@ NUMBERS = 20  # literals other than small integers, in one solution
 SAME_PARTS = 45  # nodes of a syntax tree: shorter solutions are alike by nature
 SAME_PARTS_RENAMED = 70
 REACHES = {
-    "ctypes", "gc", "inspect", "marshal", "mmap", "multiprocessing", "pickle", "resource", "signal", "socket", "subprocess",
-    "threading", "urllib", "requests",
+    "ctypes", "gc", "inspect", "marshal", "mmap", "multiprocessing", "pickle", "resource", "signal", "socket",
+    "subprocess", "threading", "urllib", "requests",
 }  # fmt: skip
 REACHES_BY_NAME = {
     "__subclasses__", "__globals__", "__builtins__", "_getframe", "_exit", "fork", "kill", "modules", "exec", "eval",
@@ -29,7 +29,8 @@ PRINTED_MARKS = re.compile(r"\b\d+ (?:of|/) \d+ points\b|✓|\bpassed\b", re.IGN
 
 
 def takes_librarys(exercise: Exercise, cells: Sequence[sources.Cell]) -> bool:
-    """Whether the last definition is plainly the library's own: imported, renamed, a partial of it or derived from it."""
+    """Whether the last definition is plainly the library's own: imported, renamed, a partial of it or derived from
+    it."""
     statements = [statement for cell in cells for statement in cell.statements]
     own = exercise.reference.__name__
 
@@ -80,9 +81,9 @@ def about_solution(exercise: Exercise, cells: Sequence[sources.Cell]) -> list[st
     if source is None or sources.same_code(source, exercise.starter):
         return []
     tree, flags = ast.parse(source), []
-    calls = sources.library_calls(source, exercise.library_calls) if exercise.library_calls else []
-    flags += [f"library call: {exercise.id} is written with a library's {name}" for name in calls]
-    numbers = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and type(n.value) in (int, float, complex)]
+    numbers = [
+        n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and type(n.value) in (int, float, complex)
+    ]
     written = [number for number in numbers if number not in (-2, -1, 0, 1, 2, 3)]
     if len(written) >= NUMBERS:
         flags.append(f"numbers by hand: {exercise.id} contains {len(written)} written-out numbers")
@@ -114,7 +115,8 @@ def about_notebook(cells: Sequence[sources.Cell]) -> list[str]:
 
 
 def fingerprints(exercise: Exercise, cells: Sequence[sources.Cell]) -> list[str]:
-    """Two digests of a solution: with its names, and with its names replaced; none if it is short or the course's own."""
+    """Two digests of a solution: with its names, and with its names replaced; none if it is short or the course's
+    own."""
     source = sources.definition_of(exercise.id, cells)
     if source is None or sources.same_code(source, exercise.starter):
         return []

@@ -1,12 +1,13 @@
-"""What keeps a submission in: Linux namespaces, a file system of its own, no capabilities, limits. Standard library only.
+"""What keeps a submission in: Linux namespaces, a file system of its own, no capabilities, limits. Standard library
+only.
 
-Nothing here runs in the grader: the worker's template calls `open_house`, and a child of it `move_in` before it runs the
-first line of a submission. The house is a new root that shows, read-only, Python and the course without its exercises and
-its grader, and an empty /tmp; there is no network, and no process but the submission's own.
+Nothing here runs in the grader: the worker's template calls `open_house`, and a child of it `move_in` before it
+runs the first line of a submission. The house is a new root that shows, read-only, Python and the course without
+its exercises and its grader, and an empty /tmp; there is no network, and no process but the submission's own.
 
-Why nobody leaves: the process is in a chroot without capabilities and without a file descriptor to anything outside; it
-cannot gain privileges (no_new_privs), nor make a user namespace (the kernel allows none in a chroot). When its first process
-ends, the kernel ends all others of its pid namespace.
+Why nobody leaves: the process is in a chroot without capabilities and without a file descriptor to anything
+outside; it cannot gain privileges (no_new_privs), nor make a user namespace (the kernel allows none in a chroot).
+When its first process ends, the kernel ends all others of its pid namespace.
 """
 
 import ctypes
@@ -24,12 +25,15 @@ LIBC = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC = 1, 2, 4, 8, 32, 4096, 16384
 MS_PRIVATE, MS_NOATIME, MS_NODIRATIME, MS_RELATIME = 1 << 18, 1024, 2048, 1 << 21
 KEPT = {MS_NOSUID: 2, MS_NODEV: 4, MS_NOEXEC: 8, MS_NOATIME: 1024, MS_NODIRATIME: 2048, MS_RELATIME: 4096}  # as statvfs
-NEW_MOUNTS, NEW_UTS, NEW_IPC, NEW_USER, NEW_PIDS, NEW_NET = 0x20000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
+NEW_MOUNTS, NEW_UTS, NEW_IPC, NEW_USER = 0x20000, 0x4000000, 0x8000000, 0x10000000
+NEW_PIDS, NEW_NET = 0x20000000, 0x40000000
 SET_PDEATHSIG, CAPBSET_DROP, SET_CHILD_SUBREAPER, SET_NO_NEW_PRIVS = 1, 24, 36, 38
 CAPABILITY_VERSION = 0x20080522
 
-SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix/store", "/sys/devices/system/cpu")
-SYSTEM += ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime", "/etc/alternatives", "/etc/fonts")
+SYSTEM = (
+    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix/store", "/sys/devices/system/cpu",
+    "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime", "/etc/alternatives", "/etc/fonts",
+)  # fmt: skip
 DEVICES = ("null", "zero", "full", "random", "urandom")
 WORK = "/tmp/work"  # where a submission runs
 TMP_OPTIONS = "size=64m,nr_inodes=4k,mode=1777"
@@ -118,7 +122,9 @@ def limit(memory: int, cpu_seconds: int) -> None:
         resource.RLIMIT_NOFILE: OPEN_FILES,
     }
     if LINUX:
-        limits[resource.RLIMIT_AS] = memory + int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        limits[resource.RLIMIT_AS] = (
+            memory + int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        )
         limits[resource.RLIMIT_NPROC] = PROCESSES + _processes_of_this_user()
     for name, value in limits.items():
         hard = resource.getrlimit(name)[1]

@@ -1,6 +1,7 @@
 """What a batch leaves behind: grades.json, grades.csv, a page for each submission and one for the class.
 
-The pages are HTML without scripts, light and dark, with everything escaped; a submission's page has nothing of anybody else's.
+The pages are HTML without scripts, light and dark, with everything escaped; a submission's page has nothing of
+anybody else's.
 """
 
 import csv
@@ -12,9 +13,10 @@ from importlib import metadata
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
-from course_lib.exercises import bank
 from course_lib.grading.batch import Batch, file_name, write
+from course_lib.grading.exercise import Exercise
 from course_lib.grading.results import SIGNS, code
 
 LEVELS = {
@@ -47,7 +49,11 @@ def write_all(batch: Batch, out: Path) -> Path:
 
 def as_csv(batch: Batch) -> str:
     """A line for each submission, a column for each exercise."""
-    ids = [id for id in bank() if any(id == one["id"] for record in batch.records for one in record["exercises"])]
+    ids = [
+        id
+        for id in batch.settings.bank()
+        if any(id == one["id"] for record in batch.records for one in record["exercises"])
+    ]
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["submission", "student", "points", "max_points", "late", "counts", *ids, "flags"])
@@ -68,9 +74,9 @@ def submission_page(batch: Batch, record: dict) -> str:
     """What the learner reads."""
     exercises = []
     for one in record["exercises"]:
-        found = bank()[one["id"]]
+        found = batch.settings.bank()[one["id"]]
         stumbled = any(check["status"] in ("failed", "error", "timeout") for check in one["checks"])
-        attempted = any(check["status"] != "missing" for check in one["checks"])
+        attempted = any(c["status"] != "missing" for c in one["checks"]) and not record.get("unreadable")
         exercises.append(
             {
                 **one,
@@ -98,8 +104,8 @@ def class_page(batch: Batch) -> str:
         mean=sum(shares) / len(shares) if shares else 0.0,
         bins=[(name, bins[i]) for i, name in enumerate(names)],
         most=max(bins.values(), default=1),
-        exercises=_hardest(counting),
-        misconceptions=_misconceptions(counting),
+        exercises=_hardest(batch.settings.bank(), counting),
+        misconceptions=_misconceptions(batch.settings.bank(), counting),
         flagged=[record for record in batch.records if record["flags"] or record["remarks"]],
     )
 
@@ -112,10 +118,10 @@ def chapter_link(chapter: int) -> str:
     return f"{home}/blob/main/notebooks/{found[0]}" if found else f"{home}/tree/main/notebooks"
 
 
-def _hardest(records: list[dict]) -> list[dict]:
+def _hardest(bank: dict[str, Exercise], records: list[dict]) -> list[dict]:
     """Each exercise with how it went, the hardest first."""
     rows = []
-    for found in bank().values():
+    for found in bank.values():
         results = [one for record in records for one in record["exercises"] if one["id"] == found.id]
         if not results:
             continue
@@ -132,16 +138,21 @@ def _hardest(records: list[dict]) -> list[dict]:
     return sorted(rows, key=lambda row: row["share"])
 
 
-def _misconceptions(records: list[dict]) -> list[dict]:
+def _misconceptions(bank: dict[str, Exercise], records: list[dict]) -> list[dict]:
     """The misconceptions that most people have."""
     people = Counter()
     for record in records:
         people.update(
-            {(one["id"], c["misconception"]) for one in record["exercises"] for c in one["checks"] if c["misconception"]}
+            {
+                (one["id"], c["misconception"])
+                for one in record["exercises"]
+                for c in one["checks"]
+                if c["misconception"]
+            }
         )
     rows = []
     for (id, name), count in sorted(people.items(), key=lambda item: (-item[1], item[0]))[:TOP]:
-        found = bank()[id]
+        found = bank[id]
         message = next((m.message for m in found.misconceptions if m.id == name), "")
         link = chapter_link(found.chapter)
         rows.append({"exercise": found, "name": name, "message": message, "people": count, "link": link})
@@ -157,10 +168,12 @@ def _page(template: str, batch: Batch, **values) -> str:
 def _templates() -> Environment:
     folder = Path(__file__).parent / "templates"
     environment = Environment(
-        loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    from markupsafe import Markup
-
     environment.filters["code"] = lambda text: Markup(code(text))
     environment.filters["file_name"] = file_name
     return environment

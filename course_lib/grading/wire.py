@@ -1,8 +1,8 @@
 """Messages between the judge and the worker in which a submission runs: a JSON header and raw bytes, never pickle.
 
-A frame is the lengths of header and body (4 and 8 bytes, little-endian), the header (a tree in which a tensor is its dtype,
-shape and number of bytes), and the bytes of the tensors one after the other. The reader believes nothing: sizes are
-checked against limits before anything is read, and what does not fit is a WireError.
+A frame is the lengths of header and body (4 and 8 bytes, little-endian), the header (a tree in which a tensor is
+its dtype, shape and number of bytes), and the bytes of the tensors one after the other. The reader believes
+nothing: sizes are checked against limits before anything is read, and what does not fit is a WireError.
 """
 
 import json

@@ -1,11 +1,11 @@
 """What runs around a submission: a warm template, and in a child of it the submission itself.
 
-The template has imported PyTorch and waits. For each submission it forks a keeper, which forks the worker: the worker moves
-into the jail and then runs the cells and answers questions; the keeper, which runs nothing of the submission's, watches its
-memory and ends it, with all that it started, when it is told to.
+The template has imported PyTorch and waits. For each submission it forks a keeper, which forks the worker: the
+worker moves into the jail and then runs the cells and answers questions; the keeper, which runs nothing of the
+submission's, watches its memory and ends it, with all that it started, when it is told to.
 
-Nothing here knows an expected value, a misconception or a mark. The worker is told the source of an observer, its inputs,
-and the name of what to call; what it answers is data that the judge reads with `wire.decode`.
+Nothing here knows an expected value, a misconception or a mark. The worker is told the source of an observer, its
+inputs, and the name of what to call; what it answers is data that the judge reads with `wire.decode`.
 """
 
 import contextlib
@@ -30,10 +30,11 @@ from types import FunctionType, MethodType, ModuleType, SimpleNamespace
 from course_lib.grading import jail
 
 WARM = (
-    "numpy", "torch.nn.functional", "matplotlib.pyplot", "IPython.display", "course_lib.transformer", "course_lib.parts",
-    "course_lib.recording",
+    "numpy", "torch.nn.functional", "matplotlib.pyplot", "IPython.display",
+    "course_lib.transformer", "course_lib.parts", "course_lib.recording",
 )  # fmt: skip
-SILENT = ("course_lib.views", "course_lib.workshop")  # nobody looks at pictures here, and a worker checks nothing itself
+# Nobody looks at pictures here, and a worker checks nothing itself.
+SILENT = ("course_lib.views", "course_lib.workshop")
 TICK = 0.1
 GRACE = 2.0  # a submission that ignores its alarm is ended this much later
 
@@ -186,7 +187,13 @@ def serve(reading: int, writing: int) -> None:
             seen = in_process.observe_object(loaded.namespace[name], check, question["inputs"], question["seconds"])
         if os.getpid() != myself:  # a copy that the submission has made of itself: it has nothing to say
             os._exit(0)
-        answer = {"number": question["number"], "status": seen.status, "value": seen.value, "message": seen.message, "where": seen.where}
+        answer = {
+            "number": question["number"],
+            "status": seen.status,
+            "value": seen.value,
+            "message": seen.message,
+            "where": seen.where,
+        }
         try:
             channel.send(answer)
         except wire.WireError as error:

@@ -7,7 +7,6 @@ import contextlib
 import inspect
 import json
 import os
-import select
 import shutil
 import signal
 import socket
@@ -199,9 +198,12 @@ class Container:
 
 
 def docker_command(name: str, folder: str, limits: Limits) -> list[str]:
-    """How a container is started: no network, no capabilities, nothing to write but /tmp, nothing to see but the course."""
+    """How a container is started: no network, no capabilities, nothing to write but /tmp, nothing to see but the
+    course."""
     memory = f"{int((limits.memory + 1) * 1024)}m"
-    program = "import sys; sys.path.insert(0, '/course'); from course_lib.grading.worker import in_container; in_container()"
+    program = (
+        "import sys; sys.path.insert(0, '/course'); from course_lib.grading.worker import in_container; in_container()"
+    )
     environment = [part for name, value in ENVIRONMENT.items() for part in ("--env", f"{name}={value}")]
     return [
         "docker", "run", "--rm", "--interactive", "--name", name, "--network", "none", "--read-only",
@@ -209,7 +211,8 @@ def docker_command(name: str, folder: str, limits: Limits) -> list[str]:
         "--memory", memory, "--memory-swap", memory, "--pids-limit", str(jail.PROCESSES + 8),
         "--ulimit", f"nofile={jail.OPEN_FILES}", "--ulimit", f"fsize={jail.FILE_BYTES}", "--ulimit", "core=0",
         "--ulimit", f"cpu={int(limits.total) + 10}", "--tmpfs", f"/tmp:rw,nosuid,nodev,{jail.TMP_OPTIONS}",
-        "--volume", f"{folder}:/course:ro", "--workdir", "/tmp", *environment, IMAGE, "python", "-s", "-P", "-B", "-c", program,
+        "--volume", f"{folder}:/course:ro", "--workdir", "/tmp", *environment,
+        IMAGE, "python", "-s", "-P", "-B", "-c", program,
     ]  # fmt: skip
 
 
@@ -280,7 +283,9 @@ def build_image() -> None:
     found = subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, check=False)
     if found.returncode == 0:
         return
-    done = subprocess.run(["docker", "build", "-t", IMAGE, "-"], input=DOCKERFILE, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["docker", "build", "-t", IMAGE, "-"], input=DOCKERFILE, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise CourseError(f"docker cannot build {IMAGE}: {done.stderr.strip().splitlines()[-1] if done.stderr else ''}")
 
