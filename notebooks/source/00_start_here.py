@@ -53,7 +53,7 @@ predict(
     [
         ("“you”, the fourth word", "Counting along works only for languages with the same word order."),
         "“book”, the second word",
-        ("all words alike", "Then its output could not depend on where it is in the sentence."),
+        ("all words alike", "Then it would not matter where in the sentence it is."),
         ("the Chinese word before it", "It looks at that one too, with other weights. Here we ask about English."),
     ],
     answer="“book”, the second word",
@@ -159,9 +159,8 @@ best = min((error, layer, head) for layer, heads in enumerate(errors.values()) f
 print(f"the best: layer {best[1]}, head {best[2]}, alignment error rate {best[0]:.2f}")
 
 # %% [markdown] id="gold-picture-intro"
-# And this is that head at work on one sentence. **An outline marks a true pair.** Count the outlines that are dark; then
-# look at the other heads, which have found something else to do. Words without an outline have no partner: nothing in
-# English corresponds to 了 *le*, “done”.
+# And this is the best head at work on one sentence. **A green outline marks a true pair.** Count the outlines that are
+# dark. Where the darkest cell of a row has no outline, this head has looked elsewhere; another one may do that word.
 
 # %% id="gold-picture" concepts=["C01"]
 from course_lib.corpora.grammar import join_english, pinyin
