@@ -98,8 +98,8 @@ def timeline(events: Sequence[tuple[str, str, str]] = PAPERS):
                 f'color:{MUTED};font-size:12px">{time} later</div>'
             )
         rows.append(
-            f'<div style="display:flex;gap:10px;align-items:baseline"><span style="flex:none;width:62px;text-align:right;'
-            f'font-variant-numeric:tabular-nums">{html.escape(date)}</span><span style="color:{HEADS[0]}">●</span>'
+            f'<div style="display:flex;gap:10px;align-items:baseline"><span style="flex:none;width:62px;'
+            f'text-align:right;font-variant-numeric:tabular-nums">{html.escape(date)}</span><span style="color:{HEADS[0]}">●</span>'
             f"<span><b>{html.escape(what)}</b><br>{html.escape(why)}</span></div>"
         )
         before = date
