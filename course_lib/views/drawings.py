@@ -97,9 +97,10 @@ def timeline(events: Sequence[tuple[str, str, str]] = PAPERS):
                 f'<div style="margin-left:84px;border-left:2px solid {MUTED};padding:{min(gap, 60) // 6}px 14px;'
                 f'color:{MUTED};font-size:12px">{time} later</div>'
             )
+        style = "flex:none;width:62px;text-align:right;font-variant-numeric:tabular-nums"
         rows.append(
-            f'<div style="display:flex;gap:10px;align-items:baseline"><span style="flex:none;width:62px;'
-            f'text-align:right;font-variant-numeric:tabular-nums">{html.escape(date)}</span><span style="color:{HEADS[0]}">●</span>'
+            f'<div style="display:flex;gap:10px;align-items:baseline"><span style="{style}">{html.escape(date)}</span>'
+            f'<span style="color:{HEADS[0]}">●</span>'
             f"<span><b>{html.escape(what)}</b><br>{html.escape(why)}</span></div>"
         )
         before = date
