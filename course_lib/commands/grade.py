@@ -56,7 +56,8 @@ def grade(
         task = bar.add_task("", total=None)
         result = batch.grade(
             folder, out, bank, exercises_of,
-            exercises=[find(id).id for id in exercise or ()], jobs=jobs, isolation=isolation, seed=seed, limits=Limits(timeout, memory_gib),
+            exercises=[find(id).id for id in exercise or ()],
+            jobs=jobs, isolation=isolation, seed=seed, limits=Limits(timeout, memory_gib),
             roster=roster, deadline=until,
             progress=lambda done, total, name: bar.update(task, completed=done, total=total, description=name),
         )  # fmt: skip

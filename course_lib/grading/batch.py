@@ -267,7 +267,9 @@ def judge_entry(entry: Entry, settings: Settings, template) -> dict:
         running.close()
     library = [f"library object: {result.id}" for result in results if result.library_object]
     made = {result.id for result in results if not result.missing and not result.library_object}
-    used = [(id, name) for id in calls if id in made for name in calls[id]]
+    called = [
+        f"library call: {id} is written with a library's {name}" for id in calls if id in made for name in calls[id]
+    ]
     return {
         **_record(entry, results),
         "flags": running.flags

@@ -13,7 +13,6 @@ from importlib import metadata
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from course_lib.grading.batch import Batch, file_name, write
 from course_lib.grading.exercise import Exercise
@@ -76,14 +75,14 @@ def submission_page(batch: Batch, record: dict) -> str:
     for one in record["exercises"]:
         found = batch.settings.bank()[one["id"]]
         stumbled = any(check["status"] in ("failed", "error", "timeout") for check in one["checks"])
-        attempted = any(c["status"] != "missing" for c in one["checks"]) and not record.get("unreadable")
+        seen = any(check["status"] != "missing" for check in one["checks"])
         exercises.append(
             {
                 **one,
                 "title": found.title,
-                "attempted": attempted,
+                "attempted": seen and not record.get("unreadable"),
                 "full": one["points"] == one["max_points"],
-                "again": found.read_again if stumbled and attempted else "",
+                "again": found.read_again if stumbled else "",
                 "chapter": found.chapter,
                 "minutes": found.minutes,
             }
@@ -174,7 +173,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["code"] = lambda text: Markup(code(text))
+    environment.filters["code"] = code  # escapes: what it gives is marked as safe where it is used
     environment.filters["file_name"] = file_name
     return environment
 
