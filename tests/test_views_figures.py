@@ -3,8 +3,8 @@
 import json
 import re
 import signal
-import time
 import warnings
+from types import SimpleNamespace
 
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
@@ -18,7 +18,7 @@ from course_lib.config import Preset
 from course_lib.corpora.pairs import Corpus, Pair
 from course_lib.schedules import noam_rate
 from course_lib.training import train
-from course_lib.views import figures
+from course_lib.views import figures, training
 from course_lib.views.figures import Picture, Prediction, View, readable, slider
 from course_lib.views.masks import mask_explorer
 from course_lib.views.positions import document_001_encoding, nearest_distances, sinusoid_explorer, wavelengths
@@ -414,17 +414,25 @@ def test_the_dashboard_shows_what_a_run_reports():
     assert not dashboard.running and "Finished" in dashboard.status.value and plt.get_fignums() == opened
 
 
-def test_the_dashboard_keeps_to_its_share_of_the_time():
-    dashboard = TrainingDashboard(front_end=True, every=0.05, max_share=0.1)
-    dashboard.on_step({"step": 1, "loss": 9.0, "lr": 1e-4})  # the first picture, before the clock is watched
-    end, step = time.perf_counter() + 4, 1
-    while time.perf_counter() < end:
-        step += 1
-        dashboard.on_step({"step": step, "loss": 9.0 - step % 7, "lr": 1e-4})
-    assert 3 <= dashboard.redraws <= 80 and step > 10 * dashboard.redraws
-    slowest = dashboard.seconds_drawing / dashboard.redraws * 4  # one drawing may begin just before the limit
-    assert dashboard.seconds_drawing <= 0.1 * 4 + slowest
-    assert dashboard.share == pytest.approx(dashboard.seconds_drawing / 4, rel=0.2)
+@pytest.mark.parametrize("cost, every, redraws", [(0.04, 0.5, 50), (0.001, 0.5, 200)])
+def test_the_dashboard_keeps_to_its_share_of_the_time(monkeypatch, cost, every, redraws):
+    """100 seconds of a run, on a clock of our own: slow redraws become rarer, quick ones come every half second."""
+    now = [1000.0]
+    monkeypatch.setattr(training, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    dashboard, drawn = TrainingDashboard(front_end=True, every=every, max_share=0.02), []
+
+    def redraw():
+        drawn.append(now[0])
+        now[0] += cost
+
+    monkeypatch.setattr(dashboard, "_redraw", redraw)
+    dashboard("start", {"minutes": 1})
+    for step in range(10_000):
+        now[0] += 0.01
+        dashboard.on_step({"step": step, "loss": 1.0})
+    assert len(drawn) == pytest.approx(redraws, rel=0.05)
+    assert min(np.diff(drawn)) >= every
+    assert dashboard.share == pytest.approx(len(drawn) * cost / 100, rel=0.05) and dashboard.share <= 0.0205
 
 
 def test_without_a_front_end_the_dashboard_prints(capsys):
