@@ -80,8 +80,8 @@ def check(id: str | object, submission: object = NOTHING, *, seed: int | None = 
     seed = secrets.randbelow(2**31) if seed is None else seed
     result = judge(found, observe, seed)
     notes = [] if result.missing else _remember(result)
-    if result.passed and not notes:
-        notes += _keep(found, name, cells, seed)
+    if result.passed:
+        notes = notes or _keep(found, name, cells, seed)
     elif not result.missing and not result.library_object:
         notes.append(f'The numbers are new each time; `check("{id}", seed={seed})` repeats these.')
     for call in library_calls(found, cells, name) if result.points else ():

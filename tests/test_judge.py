@@ -476,7 +476,7 @@ def test_html_escapes_what_learners_write():
     check = CheckResult("values", 0, 3, "error", "it raised <b>`<script>alert(1)</script>`")
     html = ExerciseResult("mean_size", "T", (check,), 0)._repr_html_()
     assert "<script" not in html and "<b>`" not in html and "&lt;script&gt;" in html
-    assert code("`a` and `b") == '<code style="background:none">a</code> and `b'
+    assert code("`a` and `b") == '<code style="background:none;padding:0;color:inherit">a</code> and `b'
     assert code("no <i>") == "no &lt;i&gt;"
 
 

@@ -728,7 +728,7 @@ The result is `[…, Tq, Dv]`, in the dtype of the inputs, which stay as they we
         ),
         Misconception(
             "over_queries", steps(weigh=lambda s: s.softmax(-2)),
-            "Your softmax runs over the queries. The weights of *one query* must sum to 1 (E084).",
+            "Your softmax runs over the queries. The weights of one query must sum to 1 (E084).",
         ),
         Misconception(
             "axis_one", steps(weigh=lambda s: s.softmax(1)),
@@ -749,7 +749,7 @@ The result is `[…, Tq, Dv]`, in the dtype of the inputs, which stay as they we
         ),
         Misconception(
             "all_axes_transposed", steps(lambda q, k, v: q @ k.T / math.sqrt(q.shape[-1])),
-            "`.T` turns around *all* axes, the batch too. Exchange only the last two.",
+            "`.T` turns around all axes, the batch too. Exchange only the last two.",
         ),
         Misconception(
             "two_axes_only", steps(lambda q, k, v: q @ k.transpose(0, 1) / math.sqrt(q.shape[-1])),
@@ -806,7 +806,7 @@ The result is `[…, Tq, Dv]`, in the dtype of the inputs, which stay as they we
         ),
         Misconception(
             "mean_of_nothing", steps(hide=lambda s, mask: s.masked_fill(~mask, -1e9), finish=plain_sum),
-            "A large negative number instead of -inf: where *everything* is masked all scores are equal, and the "
+            "A large negative number instead of -inf: where everything is masked all scores are equal, and the "
             "softmax takes the mean of what should be hidden.",
         ),
         Misconception(
@@ -1021,7 +1021,7 @@ Before you begin: which of the lines give weights that can be negative, or divid
         ),
         Misconception(
             "over_queries", repair(lambda s: s.softmax(-2)),
-            "Your softmax runs over the queries. The weights of *one query* must sum to 1.",
+            "Your softmax runs over the queries. The weights of one query must sum to 1.",
         ),
         Misconception(
             "one_vector", repair(combine=lambda a, q, k, v: (a @ v).sum(-2)),
