@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         result = app(arguments or ["--help"], prog_name="course", standalone_mode=False)
         status = result if isinstance(result, int) else 0
     except CourseError as error:
-        return _fail(str(error), 2)
+        return _fail(str(error), error.status)
     except UsageError as error:
         path = error.ctx.command_path if error.ctx else "course"
         return _fail(f"{error.format_message().rstrip('.')} (see {path} --help)", 2)
