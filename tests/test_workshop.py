@@ -380,3 +380,16 @@ def test_a_quiz_in_a_terminal_is_text(capsys):
     assert capsys.readouterr().out.startswith("1. You replace the fourth word")
     with pytest.raises(CourseError, match="no quiz for chapter 99"):
         quiz(99)
+
+
+def test_sheet_in_a_browser(lab_page):
+    """In a real JupyterLab: the checks show their cards, and a quiz answers a click; nothing comes from outside."""
+    lab_page.open("exercises/03_attention.ipynb")
+    assert lab_page.run_all_cells() == []
+    cards = lab_page.page.locator(".jp-OutputArea-output [role=status]", has_text="not attempted")
+    assert cards.count() == sum(e.chapter == 3 for e in bank().values())
+    options = lab_page.page.locator(".jp-OutputArea-output label.MCButton", has_text="Only the fourth")
+    options.first.scroll_into_view_if_needed()
+    lab_page.click(options.first)
+    lab_page.page.locator(".Feedback", has_text="document 000, §2.5").first.wait_for(timeout=5_000)
+    assert lab_page.problems() == []
