@@ -28,7 +28,7 @@ from pathlib import Path
 from course_lib.errors import CourseError
 from course_lib.grading import flags, sources, workers
 from course_lib.grading.exercise import Exercise
-from course_lib.grading.in_process import OutOfTime, missing, time_limit
+from course_lib.grading.in_process import OutOfTime, missing, work_limit
 from course_lib.grading.judge import judge
 from course_lib.grading.results import CheckResult, ExerciseResult
 from course_lib.grading.submission import library_calls, untouched
@@ -246,7 +246,7 @@ def judge_entry(entry: Entry, settings: Settings, template) -> dict:
     try:
         if entry.problem:
             raise CourseError(f"{entry.name} {entry.problem}")
-        with time_limit(READ_SECONDS):
+        with work_limit(READ_SECONDS):
             submission = sources.read(entry.path)
             about = settings.chosen() or settings.about(submission)
             calls = {exercise.id: library_calls(exercise, submission.cells) for exercise in about}
@@ -272,9 +272,7 @@ def judge_entry(entry: Entry, settings: Settings, template) -> dict:
     ]
     return {
         **_record(entry, results),
-        "flags": running.flags
-        + library
-        + [f"library call: {id} is written with a library's {name}" for id, name in used],
+        "flags": running.flags + library + called,
         "remarks": remarks + [note for id in notes if id in made for note in notes[id]],
         "prints": {id: found for id, found in prints.items() if found and id in made},
         "nothing": not settings.exercises and not (submission.named() | submission.defined()) & settings.bank().keys(),

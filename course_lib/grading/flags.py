@@ -129,7 +129,7 @@ def fingerprints(exercise: Exercise, cells: Sequence[sources.Cell]) -> list[str]
 
 
 def same_code(prints: dict[str, dict[str, list[str]]]) -> dict[str, list[str]]:
-    """For each submission, in whose others the same code stands: "same code as bob.ipynb: softmax".
+    """For each submission, in which others the same code stands: "same code as bob.ipynb: softmax".
 
     Args:
         prints: submission -> exercise id -> `fingerprints`.
@@ -144,13 +144,19 @@ def same_code(prints: dict[str, dict[str, list[str]]]) -> dict[str, list[str]]:
         for one in members if len(members) > 1 else ():
             for other in members - {one}:
                 shared[one][other].add(id)
-    flags = {}
-    for one, others in shared.items():
-        most = sorted(others, key=lambda other: (-len(others[other]), other))
-        flags[one] = [f"same code as {other}: {', '.join(sorted(others[other]))}" for other in most[:3]]
-        if len(most) > 3:
-            flags[one].append(f"same code as {len(most) - 3} more")
-    return flags
+    return {one: _in_words(others) for one, others in shared.items()}
+
+
+def _in_words(others: dict[str, set[str]]) -> list[str]:
+    """One line for each set of exercises, those with most exercises first."""
+    by_exercises = defaultdict(list)
+    for other, ids in others.items():
+        by_exercises[tuple(sorted(ids))].append(other)
+    lines = []
+    for ids, names in sorted(by_exercises.items(), key=lambda item: (-len(item[0]), item[0])):
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        lines.append(f"same code as {', '.join(sorted(names)[:3])}{more}: {', '.join(ids)}")
+    return lines
 
 
 class _Renamed(ast.NodeTransformer):

@@ -27,6 +27,7 @@ MAX_DEPTH = 40
 MAX_AXES = 16
 MAX_TEXT = 20_000
 MAX_INTEGER = 1 << 256
+SLICE = 0.25  # seconds
 DTYPES = {
     name: getattr(torch, name)
     for name in (
@@ -111,14 +112,20 @@ class Channel:
             except OSError:
                 raise Closed("the other side is gone") from None
 
-    def receive(self, seconds: float | None = None, max_body: int = MAX_BODY) -> object:
-        """The next message; TimeoutError when it is not complete in time, however slowly it trickles."""
+    def receive(
+        self, seconds: float | None = None, max_body: int = MAX_BODY, given_up: Callable[[], bool] | None = None
+    ) -> object:
+        """The next message; TimeoutError when it is not complete in time, however slowly it trickles.
+
+        Args:
+            given_up: asked now and then while nothing comes; True means not to wait any longer.
+        """
         deadline = _deadline(seconds)
 
         def read(n: int) -> bytearray:
             buffer = bytearray()
             while len(buffer) < n:
-                _wait([self.reading], [], deadline)
+                _wait([self.reading], [], deadline, given_up)
                 try:
                     got = os.read(self.reading, min(n - len(buffer), 1 << 20))
                 except BlockingIOError:
@@ -141,10 +148,16 @@ def _deadline(seconds: float | None) -> float | None:
     return None if seconds is None else time.monotonic() + seconds
 
 
-def _wait(reading: list[int], writing: list[int], deadline: float | None) -> None:
-    left = None if deadline is None else max(deadline - time.monotonic(), 0)
-    if not any(select.select(reading, writing, [], left)):
-        raise TimeoutError
+def _wait(
+    reading: list[int], writing: list[int], deadline: float | None, given_up: Callable[[], bool] | None = None
+) -> None:
+    while True:
+        left = None if deadline is None else max(deadline - time.monotonic(), 0)
+        pause = left if given_up is None else SLICE if left is None else min(left, SLICE)
+        if any(select.select(reading, writing, [], pause)):
+            return
+        if (left is not None and left <= pause) or (given_up and given_up()):
+            raise TimeoutError
 
 
 class _Slot:

@@ -121,6 +121,7 @@ def keep(channel: int, leash: int, settings: dict) -> None:
         finally:
             os._exit(70)
     os.close(channel)
+    os.write(leash, f"{worker}\n".encode())
     told, ended = {"memory": False}, os.pidfd_open(worker) if hasattr(os, "pidfd_open") else None
     while os.waitid(os.P_PID, worker, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         if leash in select.select([fd for fd in (leash, ended) if fd is not None], [], [], TICK)[0]:
@@ -167,13 +168,14 @@ def serve(reading: int, writing: int) -> None:
     cells = [Cell(name, source, error=error) for name, source, error in order["cells"]]
 
     def announced() -> Iterator[Cell]:
-        until = time.monotonic() + order["total"]
+        until = time.process_time() + order["total"]
         for i, cell in enumerate(cells):
-            late = "it was not run: the time for running all cells is over" if time.monotonic() > until else cell.error
+            late = "it was not run: the time for running all cells is over"
+            late = late if time.process_time() > until else cell.error
             channel.send({"cell": i})
             yield Cell(cell.name, cell.source, error=late)
 
-    loaded = in_process.load(announced(), seconds=order["seconds"])
+    loaded = in_process.load(announced(), seconds=order["seconds"], limit=in_process.work_limit)
     channel.send({"flags": list(loaded.flags)})
     while True:
         question = channel.receive()
@@ -184,7 +186,9 @@ def serve(reading: int, writing: int) -> None:
             seen = Observation("library")
         else:
             check = SimpleNamespace(observe=_observer(question["observe"], question["function"]))
-            seen = in_process.observe_object(loaded.namespace[name], check, question["inputs"], question["seconds"])
+            seen = in_process.observe_object(
+                loaded.namespace[name], check, question["inputs"], question["seconds"], in_process.work_limit
+            )
         if os.getpid() != myself:  # a copy that the submission has made of itself: it has nothing to say
             os._exit(0)
         answer = {

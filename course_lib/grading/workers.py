@@ -7,6 +7,7 @@ import contextlib
 import inspect
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -23,6 +24,7 @@ from pathlib import Path
 from course_lib.errors import CourseError
 from course_lib.grading import jail, wire
 from course_lib.grading.exercise import Check, Exercise
+from course_lib.grading.in_process import PATIENCE
 from course_lib.grading.sources import Cell
 from course_lib.grading.values import Observation
 from course_lib.grading.worker import GRACE
@@ -42,6 +44,7 @@ ENVIRONMENT = {
 }
 START_SECONDS = 120.0
 RESTARTS = 4
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # differs from run to run
 STATUSES = ("returned", "raised", "timeout", "missing", "library")
 
 
@@ -50,7 +53,8 @@ class Limits:
     """What a submission may take.
 
     Args:
-        call: seconds for each call of an observer; the other times follow from it.
+        call: seconds of work for each call of an observer; the other times follow from it. Waiting is cheaper:
+            `in_process.PATIENCE` times as long on the clock.
         memory: GiB.
     """
 
@@ -69,8 +73,8 @@ class Limits:
 
     @property
     def total(self) -> float:
-        """Seconds for the whole submission."""
-        return 20 * self.call
+        """Seconds on the clock for the whole submission."""
+        return 40 * self.call
 
 
 class Template:
@@ -142,12 +146,30 @@ class Process:
 
     def __init__(self, channel: wire.Channel, leash: socket.socket) -> None:
         self.channel, self.leash = channel, leash
+        self.leash.settimeout(START_SECONDS)
+        self.pid = 0
+
+    def worked(self) -> float:
+        """Seconds of work so far, as far as the machine tells."""
+        try:
+            if not self.pid:
+                self.pid = int(self._line())
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        except (OSError, ValueError):
+            return 0.0
+
+    def _line(self) -> bytes:
+        """The first line of what the keeper says: the worker's process id."""
+        line = b""
+        while not line.endswith(b"\n") and (part := self.leash.recv(1)):
+            line += part
+        return line
 
     def end(self) -> dict:
         """End the worker and all that it started; how it ended: "status", "memory" and "left"."""
         with contextlib.suppress(OSError):
             self.leash.shutdown(socket.SHUT_WR)
-        self.leash.settimeout(20)
         said = b""
         with contextlib.suppress(OSError):
             while part := self.leash.recv(1000):
@@ -155,8 +177,8 @@ class Process:
         self.leash.close()
         self.channel.close()
         try:
-            return json.loads(said)
-        except ValueError:
+            return json.loads(said.splitlines()[-1])
+        except (ValueError, IndexError):
             return {}
 
 
@@ -186,6 +208,9 @@ class Container:
 
     def __init__(self, channel: wire.Channel, process: subprocess.Popen, name: str) -> None:
         self.channel, self.process, self.name = channel, process, name
+
+    def worked(self) -> float:
+        return 0.0
 
     def end(self) -> dict:
         subprocess.run(["docker", "kill", self.name], capture_output=True, timeout=60, check=False)
@@ -326,6 +351,13 @@ class Submitted:
         if self.process is not None:
             self._end()
 
+    def _receive(self, seconds: float, max_body: int = wire.MAX_BODY) -> object:
+        """What the worker says within so many seconds of work, and somewhat more if it does not stop by itself."""
+        start = self.process.worked()
+        return self.process.channel.receive(
+            PATIENCE * seconds + GRACE, max_body, lambda: self.process.worked() - start > seconds + GRACE
+        )
+
     @property
     def flags(self) -> list[str]:
         left = self.left_behind
@@ -346,14 +378,15 @@ class Submitted:
             "number": self.asked,
             "name": exercise.id,
             "reference": reference(exercise),
-            "observe": textwrap.dedent(inspect.getsource(check.observe)),
+            "observe": observer_source(check),
             "function": check.observe.__name__,
             "inputs": inputs,
             "seconds": seconds,
         }
         try:
-            self.process.channel.send(question, seconds + GRACE)
-            return _observation(self.process.channel.receive(seconds + GRACE), self.asked)
+            self.process.channel.send(question, START_SECONDS)
+            seen = _observation(self._receive(seconds), self.asked)
+            return self._undefined(exercise.id) or seen if seen.status == "missing" else seen
         except TimeoutError:
             self._end()
             return Observation("timeout", message=f"stopped after {seconds:g} s: does a loop never end?")
@@ -379,7 +412,7 @@ class Submitted:
         try:
             channel.send(order, START_SECONDS)
             while True:
-                match channel.receive(START_SECONDS if current < 0 else self.limits.cell + GRACE, max_body=0):
+                match channel.receive(START_SECONDS, 0) if current < 0 else self._receive(self.limits.cell, 0):
                     case {"cell": int(i)} if current < i < len(cells):
                         current = i
                     case {"flags": list(flags)}:
@@ -398,6 +431,15 @@ class Submitted:
             self.notes[max(current, 0)] = problem
             self.cell_flags = [f"{self.cells[i].name}: {note}" for i, note in sorted(self.notes.items())]
         return False
+
+    def _undefined(self, name: str) -> Observation | None:
+        """Why a name is not defined, if a cell that should have defined it went wrong."""
+        defines = re.compile(rf"^\s*((async )?def|class) +{name}\b|^{name} *=", re.MULTILINE)
+        for cell in self.cells:
+            flag = next((flag for flag in self.cell_flags if flag.startswith((f"{cell.name}:", f"{cell.name} "))), None)
+            if flag and defines.search(cell.source):
+                return Observation("raised", message=clean(f"NameError: `{name}` is not defined, because {flag}"))
+        return None
 
     def _lost(self, error: wire.WireError) -> str:
         """End a worker that broke off or answered nonsense; what happened, in a line."""
@@ -426,9 +468,14 @@ def reference(exercise: Exercise) -> list[str]:
     return [] if hidden or not module.startswith("course_lib.") or "." in name else [module, name]
 
 
+def observer_source(check: Check) -> str:
+    """The source text of what a check does with a submission."""
+    return textwrap.dedent(inspect.getsource(check.observe))
+
+
 def clean(text: str, length: int = 300) -> str:
     """Untrusted text in one line of printable characters."""
-    return "".join(c if c.isprintable() else " " for c in text[:length])
+    return ADDRESS.sub("", "".join(c if c.isprintable() else " " for c in text[:length]))
 
 
 def _observation(answer: object, number: int) -> Observation:
