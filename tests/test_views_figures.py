@@ -192,7 +192,7 @@ def test_chinese_shows_with_a_font_or_in_pinyin(monkeypatch):
     if figures.chinese_fonts():
         assert readable(["猫"]) == ["猫"]
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # "Glyph … missing from font"
+            warnings.simplefilter("error", UserWarning)  # "Glyph … missing from font"
             picture = Picture(200, 120, "A word.")
             with picture.drawing() as figure:
                 figure.text(0.5, 0.5, "我喜欢猫")

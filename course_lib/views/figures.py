@@ -73,7 +73,7 @@ def _is_chinese(letter):
 def _style():
     """The look of every picture, whatever style the learner has set for pyplot."""
     return {
-        "font.family": ["DejaVu Sans", *chinese_fonts()], "font.size": 9.0, "axes.titlesize": 9.5,
+        "font.family": ["DejaVu Sans", *chinese_fonts()[:1]], "font.size": 9.0, "axes.titlesize": 9.5,
         "axes.labelsize": 8.5, "xtick.labelsize": 8.0, "ytick.labelsize": 8.0, "legend.fontsize": 8.0,
         "text.color": INK, "axes.labelcolor": INK,
         "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelcolor": INK, "ytick.labelcolor": INK,

@@ -222,6 +222,7 @@ def _waves(picture):
         axes = figure.add_axes([0.15, 0.19, 0.82, 0.69])
         axes.set(title="Wavelength of each pair of columns", xlabel="pair i (columns 2i, 2i + 1)", ylabel="positions",
                  yscale="log", ylim=(3, 2e7))  # fmt: skip
+        axes.minorticks_off()
         axes.grid(color=GRID)
         (points,) = axes.plot([], [], color=BLUE, marker="o", markersize=3, linewidth=1)
         within = axes.axhline(1, color=MUTED, linestyle="--", linewidth=1)
@@ -336,6 +337,7 @@ def _nearest(picture):
         axes = figure.add_axes([0.16, 0.19, 0.81, 0.69])
         axes.set(title="Distance to the most similar position", xlabel="position", ylabel="distance (RMS)",
                  yscale="log", ylim=(1e-8, 3))  # fmt: skip
+        axes.minorticks_off()
         axes.grid(color=GRID)
         (right,) = axes.plot([], [], color=BLUE, label="sine and cosine columns")
         (wrong,) = axes.plot([], [], color=ORANGE, linestyle="--", linewidth=1.2, label="document 001, §3.3")

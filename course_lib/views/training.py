@@ -188,7 +188,9 @@ class _Curves:
         self.lr_line.set_data(step, lr)
         self.speed_line.set_data(step, speed)
         if len(validations):
-            self.val_note.set_position((validations[-1, 0], validations[-1, 1] + 0.05 * tops[0]))
+            below = validations[-1, 1] > 0.2 * tops[0]  # the training loss is usually above
+            self.val_note.set_position((validations[-1, 0], validations[-1, 1] + (-0.05 if below else 0.05) * tops[0]))
+            self.val_note.set_verticalalignment("top" if below else "bottom")
             self.val_note.set_text(f"{validations[-1, 1]:.3f}")
             self.val_note.set_horizontalalignment("right" if validations[-1, 0] > 0.8 * last else "left")
         validation = (
