@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -229,6 +230,18 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
     tensors, state = checkpoints.read_tensors(path)
     assert tensors["a"].tolist() == [1, 1, 1] and state == {"step": 1}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full, a disk that is always full, is Linux's")
+@pytest.mark.parametrize("name", [TOKENIZER, METRICS])
+def test_a_disk_that_is_full_from_the_start(name, tmp_path, monkeypatch):
+    if name == TOKENIZER:
+        (tmp_path / f"{name}.part").symlink_to("/dev/full")
+    else:
+        monkeypatch.setattr(training, "open", lambda *_, **options: open("/dev/full", "ab", **options), raising=False)
+    with pytest.raises(CourseError, match=rf"{name} could not be written \(No space left on device\): free some disk"):
+        train(reversal(), SMALL, settings(), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == (set() if name == TOKENIZER else {RUN, TOKENIZER})
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
