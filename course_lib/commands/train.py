@@ -42,8 +42,13 @@ def train(
     data = load_corpus(corpus, direction, data_dir)
 
     first_process = os.environ.get("RANK", "0") == "0"  # the others, under torchrun, work in silence
-    with TrainingProgress(quiet=as_json or not first_process) as progress:
-        result = run(data, chosen, config, out, callbacks=[progress], resume=resume)
+    try:
+        with TrainingProgress(quiet=as_json or not first_process) as progress:
+            result = run(data, chosen, config, out, callbacks=[progress], resume=resume)
+    except KeyboardInterrupt:  # before the first step, or for the second time
+        if not (out / "run.json").exists():
+            raise
+        raise Stopped("stopped at once; to go on from the last checkpoint: the same command with --resume") from None
     if not first_process:
         return
     if result.get("interrupted"):
