@@ -140,6 +140,14 @@ class NotebookPage:
             otherwise=f"{name}: its kernel did not start (has the notebook a kernelspec?)",
         )
 
+    def stop_kernels(self) -> None:
+        """End the kernels that this page has started, whatever they are doing."""
+        headers = {"Authorization": f"token {self.lab.token}"}
+        request = urllib.request.Request(f"{self.lab.base}/api/sessions", headers=headers)
+        for session in json.load(urllib.request.urlopen(request)):
+            address = f"{self.lab.base}/api/sessions/{session['id']}"
+            urllib.request.urlopen(urllib.request.Request(address, headers=headers, method="DELETE")).close()
+
     def _evaluate(self, script: str, seconds: float, otherwise: str):
         """Run the body of an async function in the page; AssertionError when it takes longer than `seconds`."""
         late = f"new Promise(done => setTimeout(() => done('too late'), {seconds * 1000:.0f}))"
@@ -278,3 +286,4 @@ def notebook_page(lab: Lab, *, width: int = 1300, height: int = 1200) -> Iterato
             yield notebook
         finally:
             browser.close()
+            notebook.stop_kernels()

@@ -53,6 +53,11 @@ def test_errors_are_seen(tmp_path):
 
 
 def test_memory_is_measured(tmp_path):
+    ours = bytearray(500 * 2**20)  # what the test process holds is not the kernel's
     small = run_cells(tmp_path, "1")
     large = run_cells(tmp_path, "block = bytearray(300 * 2**20)")
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'bytearray(400 * 2**20)'])"
+    child = run_cells(tmp_path, code)
+    assert len(ours) and small.peak_mib < 200
     assert 250 < large.peak_mib - small.peak_mib < 350
+    assert 400 < child.peak_mib < 500
