@@ -21,6 +21,9 @@ _HOME = {  # view -> the module it lives in
     "predict_number": "prediction",
     "scaling_explorer": "scaling",
     "sinusoid_explorer": "positions",
+    "alibi_explorer": "schemes",
+    "distance_explorer": "schemes",
+    "rotary_explorer": "schemes",
 }
 __all__ = sorted(_HOME)
 
