@@ -1011,8 +1011,8 @@ SPOT_THE_BUG = Exercise(
     title="Spot the bug: document 001’s positions",
     signature="spot_the_bug_04(x)",
     statement=r"""Document 001 (§3.3) gives a formula for positions, and its code (§4) a table of shape
-`(1, output_dim)`. The function below follows both to the letter. **Three lines are wrong: repair them**, so that it adds sinusoidal
-positions to the tokens `x [B, T, D]`, as Vaswani et al. 2017, §3.5, do:
+`(1, output_dim)`. The function below follows both to the letter. **Three lines are wrong:
+repair them**, so that it adds sinusoidal positions to the tokens `x [B, T, D]`, as Vaswani et al. 2017, §3.5, do:
 
 $$\mathrm{PE}(pos, 2i) = \sin\!\left(\frac{pos}{10000^{2i/D}}\right), \qquad
 \mathrm{PE}(pos, 2i+1) = \cos\!\left(\frac{pos}{10000^{2i/D}}\right)$$

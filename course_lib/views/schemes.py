@@ -202,7 +202,7 @@ def alibi_explorer(predict=True):
         ahead = np.triu(np.ones((queries, keys), dtype=bool), 1 + keys - queries) if causal else None
         movers[1](bias[head - 1].numpy(), ahead)
         matrix.show(
-            f"The last query (row {queries - 1}) stands at the last key: bias 0 there, {bias[head - 1, -1, 0]:.3g} at key 0."
+            f"The last query (row {queries - 1}) stands at the last key: bias 0, and {bias[head - 1, -1, 0]:.3g} at key 0."
             + (" Grey: masked." if causal else ""), layout=(queries, keys),
         )  # fmt: skip
         movers[2](shares.numpy(), head)
