@@ -840,7 +840,7 @@ class MultiHeadAttention(nn.Module):
         check_parameters(
             "parameters", 2,
             "Four Linear layers, D to D, with biases, called query, key, value and output; nothing else.",
-            attention_shapes, lambda g: [(12, 3), (int(torch.randint(2, 9, (), generator=g)) * 2, 2)],
+            attention_shapes, lambda g: [(12, 3), (int(torch.randint(2, 150, (), generator=g)) * 2, 2)],
         ),
         check_module(
             "self_attention", 3, "Follow one token by hand: project, split, attend in each head, merge, project.",

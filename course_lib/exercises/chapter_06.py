@@ -188,7 +188,7 @@ $$\mathrm{LN}(x) = g \odot \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + b, \qqua
     checks=(
         check_parameters(
             "parameters", 2, "Two nn.Parameter of length d_model, gain and bias: ones and zeros at the start.",
-            norm_shapes, lambda g: [(6,), (int(torch.randint(7, 99, (), generator=g)), 1e-3)],
+            norm_shapes, lambda g: [(6,), (int(torch.randint(7, 9999, (), generator=g)), 1e-3)],
             lambda *_: {"gain": 1.0, "bias": 0.0},
         ),
         check_module(
@@ -600,7 +600,7 @@ $$\mathrm{FFN}(x) = \max(0,\; xW_1 + b_1)\,W_2 + b_2$$
     checks=(
         check_parameters(
             "parameters", 2, "Two Linear layers with biases: expand from d_model to d_ff, contract back.",
-            feed_forward_shapes, lambda g: [(5, 12), (8, int(torch.randint(9, 40, (), generator=g))), (7, 3)],
+            feed_forward_shapes, lambda g: [(5, 12), (8, int(torch.randint(9, 999, (), generator=g))), (7, 3)],
         ),
         check_module(
             "values", 4, "Expand, cut off what is negative, contract. Nothing before, nothing after.",
@@ -1008,7 +1008,7 @@ Build it from your own parts, or import `MultiHeadAttention` (`course_lib.attent
     checks=(
         check_parameters(
             "parameters", 2, "Each part under its own name, with the names of its exercise inside.",
-            encoder_shapes, lambda g: [(12, 3, int(torch.randint(13, 40, (), generator=g))), (6, 2, 5, "post")],
+            encoder_shapes, lambda g: [(12, 3, int(torch.randint(13, 999, (), generator=g))), (6, 2, 5, "post")],
             lambda *_: {"norm_1.gain": 1.0, "norm_1.bias": 0.0, "norm_2.gain": 1.0, "norm_2.bias": 0.0},
         ),
         check_module(
