@@ -186,7 +186,7 @@ def alibi_explorer(predict=True):
         "queries": slider(widgets.IntSlider, "queries Tq", 8, min=1, max=8),
         "causal": choice("mask", [("causal", True), ("none", False)], True),
     }
-    slopes, matrix, weights = Picture(400, 250), Picture(400, 300), Picture(400, 250)
+    slopes, matrix, weights = Picture(330, 270), Picture(375, 270), Picture(350, 270)
     movers = _slopes(slopes), _bias(matrix), _reach(weights)
     message, numbers = text(), {}
 
@@ -202,8 +202,8 @@ def alibi_explorer(predict=True):
         ahead = np.triu(np.ones((queries, keys), dtype=bool), 1 + keys - queries) if causal else None
         movers[1](bias[head - 1].numpy(), ahead)
         matrix.show(
-            f"The last query (row {queries - 1}) stands at the last key: bias 0, and {bias[head - 1, -1, 0]:.3g} at key 0."
-            + (" Grey: masked." if causal else ""), layout=(queries, keys),
+            f"The last query (row {queries - 1}) stands at the last key: bias 0; {bias[head - 1, -1, 0]:.3g} at key 0."
+            + (" Grey: masked." if causal else ""), layout=(queries, keys, n_heads, head),
         )  # fmt: skip
         movers[2](shares.numpy(), head)
         weights.show(f"Last query, all content scores equal: {numbers['near']:.0%} of head {head}'s weight is on the "
@@ -256,6 +256,7 @@ def _bias(picture):
     with picture.drawing() as figure:
         axes = figure.add_axes([0.12, 0.16, 0.68, 0.72])
         axes.set(title="The bias of this head", xlabel="key j", ylabel="query i")
+        axes.locator_params(integer=True, min_n_ticks=1)
         axes.set_facecolor("#d1d1d1")
         image = axes.imshow(np.zeros((2, 2)), cmap=colormap(SIGNED, "signed"), vmin=-1, vmax=1, aspect="auto")
         bar = figure.colorbar(image, cax=figure.add_axes([0.84, 0.16, 0.035, 0.72]))
@@ -289,6 +290,7 @@ def _reach(picture):
     with picture.drawing() as figure:
         axes = figure.add_axes([0.15, 0.2, 0.82, 0.68])
         axes.set(title="Weights of the last query, equal content", xlabel="key j", ylabel="weight", ylim=(0, 1.02))
+        axes.locator_params(axis="x", integer=True, min_n_ticks=1)
         axes.grid(color=GRID)
         others = [axes.plot([], [], color=MUTED, linewidth=0.8, alpha=0.6)[0] for _ in range(16)]
         (chosen,) = axes.plot([], [], color=BLUE, marker="o", markersize=4)
@@ -371,8 +373,10 @@ def distance_explorer(predict=True):
             f"{scores[position].max():.2f} with all keys.", layout=method,
         )  # fmt: skip
         movers[1](scores, position)
-        matrix.show("Along every diagonal, one distance, the scores are "
-                    + ("equal." if relative else "not equal."), layout=method)  # fmt: skip
+        matrix.show(
+            f"Along every diagonal, one distance, the scores are {'equal' if relative else 'not equal'}: they differ "
+            f"by at most {numbers['spread']:.2g}.", layout=method,
+        )  # fmt: skip
         what = {
             True: "<b>Relative:</b> only the distance counts, and all curves lie on top of each other.",
             False: "<b>Absolute:</b> the same distance has different scores at different places.",

@@ -450,7 +450,10 @@ def accuracy(kind, task, seed, steps=200, t=16):
     torch.manual_seed(seed)
     model = Transformer(ModelConfig(12, d_model=32, d_ff=64, n_layers=1, max_len=2 * t, dropout=0.0, positions=kind))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-    read = lambda ids: model.encoder(model.embed(ids), masks.causal_mask(ids.shape[1])) @ model.embedding.weight.T
+
+    def read(ids):
+        return model.encoder(model.embed(ids), masks.causal_mask(ids.shape[1])) @ model.embedding.weight.T
+
     for _ in range(steps):
         ids = torch.randint(1, 12, (32, t))  # [B, T]
         loss = F.cross_entropy(read(ids)[:, 2:].transpose(1, 2), task(ids)[:, 2:])
@@ -536,10 +539,10 @@ assert (gaps < 1e-3).sum() > 90 and torch.pdist(right).min() > 3 and wrong_by > 
 # %% id="no-alternative-shown" concepts=["C21"] errata=["E052", "E044"] documents=["001 §3.6", "001 §2.7"]
 torch.manual_seed(0)
 queries, keys, place = torch.randn(6, 16), torch.randn(6, 16), torch.arange(6)
-formula = lambda p: (torch.sin(p / 10000 ** (2 / 16)) + torch.cos(p / 10000 ** (2 / 16)))[:, None]
-sinusoids = positions.sinusoidal_encoding(20, 16)
+angle = torch.arange(20)[:, None] / 10000 ** (2 / 16)
+formula, sinusoids = angle.sin() + angle.cos(), positions.sinusoidal_encoding(20, 16)
 by_method = {
-    "001, §3.6": lambda p: (queries + formula(p)) @ (keys + formula(p)).T,
+    "001, §3.6": lambda p: (queries + formula[p]) @ (keys + formula[p]).T,
     "sinusoids added": lambda p: (queries + sinusoids[p]) @ (keys + sinusoids[p]).T,
     "rotary": lambda p: positions.apply_rotary(queries, p) @ positions.apply_rotary(keys, p).T,
     "ALiBi": lambda p: queries @ keys.T - 0.5 * (p[:, None] - p).abs(),
@@ -563,7 +566,7 @@ x, order = torch.randn(1, 6, 32), torch.randperm(6)
 for shape in ((1, 32), (1, 6, 32)):
     places = torch.randn(shape)
     gap = (layer(x + places)[:, order] - layer(x[:, order] + places)).abs().max().item()
-    print(f"table {str(shape):11} shuffle before or after the encoder: difference {gap:.0e}", "(order unseen)" if gap < 1e-4 else "")
+    print(f"table {shape!s:11} shuffle before or after the encoder: difference {gap:.0e}", "(order unseen)" if gap < 1e-4 else "")
     assert (gap < 1e-4) == (shape == (1, 32))
 try:
     torch.randn(3, 7, 32) + torch.randn(1, 2, 32)  # 7 tokens, num_layers = 2
