@@ -254,12 +254,12 @@ def _slopes(picture):
 
 def _bias(picture):
     with picture.drawing() as figure:
-        axes = figure.add_axes([0.12, 0.16, 0.68, 0.72])
+        axes = figure.add_axes([0.12, 0.16, 0.65, 0.72])
         axes.set(title="The bias of this head", xlabel="key j", ylabel="query i")
         axes.locator_params(integer=True, min_n_ticks=1)
         axes.set_facecolor("#d1d1d1")
         image = axes.imshow(np.zeros((2, 2)), cmap=colormap(SIGNED, "signed"), vmin=-1, vmax=1, aspect="auto")
-        bar = figure.colorbar(image, cax=figure.add_axes([0.84, 0.16, 0.035, 0.72]))
+        bar = figure.colorbar(image, cax=figure.add_axes([0.8, 0.16, 0.035, 0.72]))
         bar.outline.set_visible(False)
         cells = [axes.text(0, 0, "", ha="center", va="center", fontsize=8) for _ in range(100)]
         picture.live(image, *cells)

@@ -328,15 +328,24 @@ for kind in ("none", "sinusoidal", "learned", "relative", "rotary", "alibi"):
 # ### The table, its wavelengths, its clock hands
 #
 # **Try:** (1) pick pair 0, then the last pair: how many positions does one turn take? (2) Move $p$: the curve of dot products
-# stays. (3) Take “document 001, §3.3” and look at the nearest two positions. (4) Set the base to 10: what happens to the last picture?
+# stays. (3) Take “document 001, §3.3” and look at the nearest two positions. (4) Set the base to 10: what becomes of
+# the dot products at distances 10 and 100?
 
 # %% id="sinusoid-view" concepts=["C19"] errata=["E048", "E049"] documents=["001 §3.3"]
 sinusoid_explorer()
 
 # %% [markdown] id="sinusoid-seen" concepts=["C19"]
-# The dot product of two rows is $\sum_i \cos\!\big(w_i (p - q)\big)$: largest at distance 0, and a function of the distance alone. Slow
-# hands are there so that no two places in a long text look alike: with a base of 10 all hands are fast, and places begin
-# to resemble each other.
+# The dot product of two rows is $\sum_i \cos\!\big(w_i (p - q)\big)$: largest at distance 0, and a function of the distance alone. Fast hands
+# tell neighbours apart, slow hands tell far from very far. With a base of 10 all hands are fast: five places away the product is
+# down to 0, and 10 places look like 100.
+
+# %% id="base-shown" concepts=["C19"]
+print("distance", "".join(f"{k:7}" for k in (0, 5, 10, 30, 100, 300)))
+for base in (10_000, 10):
+    rows = positions.sinusoidal_encoding(301, 64, base)
+    products = (rows @ rows[0] / 64)[[0, 5, 10, 30, 100, 300]]
+    print(f"base {base:6,}", "".join(f"{product:7.2f}" for product in products.tolist()))
+    assert (products[2] > products[4] + 0.03 > 0.2) == (base == 10_000)
 
 # %% [markdown] id="rotary-view-intro" concepts=["C21"]
 # ### Turning pairs
