@@ -150,13 +150,13 @@ def depth_explorer(predict=True):
 def _depth_message(variant, depth, ratio, mine):
     if variant == "pre":
         return (
-            f"Pre-norm, {depth} layers: the first layer gets as much gradient as the last. The stream grows slowly, since "
-            "it is only ever added to."
+            f"Pre-norm, {depth} layers: the first layer gets as much gradient as the last. The stream grows slowly, "
+            "since it is only ever added to."
         )
     if variant == "post":
         return (
-            "Post-norm: the tokens stay apart, and the stream has size 1 after every layer. Compare the gradient of the "
-            "first layer with that of the last, and move the depth."
+            "Post-norm: the tokens stay apart, and the stream has size 1 after every layer. Compare the gradient of "
+            "the first layer with that of the last, and move the depth."
         )
     if variant == "residual":
         return "Residuals alone: gradients arrive, but nothing holds the size. Move the depth, watch the third picture."
@@ -296,8 +296,8 @@ def _norm_prediction():
             ("it doubles", "The standard deviation doubles as well, and the result is divided by it."),
             ("it is halved", "It is divided by twice as much, but it is also twice as much."),
             ("nothing",
-             "Mean and standard deviation double, too, and cancel. So LayerNorm(X + X), which document 004, §4.1, computes, "
-             "is LayerNorm(X) (E120)."),
+             "Mean and standard deviation double, too, and cancel. So LayerNorm(X + X), which document 004, §4.1, "
+             "computes, is LayerNorm(X) (E120)."),
         ],
         correct=2,
     )  # fmt: skip
