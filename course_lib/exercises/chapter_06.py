@@ -1074,7 +1074,7 @@ Build it from your own parts, or import `MultiHeadAttention` (`course_lib.attent
         ),
         Misconception(
             "without_residuals", both(without_residuals),
-            "Nothing is added to x: the residual connections are missing, as in all five documents (E010).",
+            "Nothing is added to x: the residual connections are missing. No document names them (E010).",
         ),
         Misconception(
             "without_first_residual", both(without_first_residual),

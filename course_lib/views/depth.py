@@ -170,8 +170,8 @@ def _depth_message(variant, depth, ratio, mine):
 
 def _depth_prediction():
     return Prediction(
-        "Twelve layers of attention and feed-forward networks, without residual connections and without norms, as all "
-        "five documents describe them. Compared with a real encoder, how large is the gradient that reaches the first "
+        "Twelve layers of attention and feed-forward networks, without residual connections and without norms, as "
+        "document 000 lists them. Compared with a real encoder, how large is the gradient that reaches the first "
         "layer?",
         [
             ("about as large", "It has to pass 24 sub-layers, and each of them shrinks it."),
