@@ -8,8 +8,10 @@
     DIR/result.json              the figures of the finished run
 """
 
+import errno
 import json
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +34,7 @@ CHECKPOINT, METRICS, RESULT = "checkpoint.safetensors", "metrics.jsonl", "result
 
 def write_json(path: Path, values: dict) -> None:
     """Write a JSON file whole or not at all."""
-    _write(path, lambda part: part.write_text(json.dumps(values, ensure_ascii=False, indent=2) + "\n", "utf-8"))
+    write_whole(path, lambda part: part.write_text(json.dumps(values, ensure_ascii=False, indent=2) + "\n", "utf-8"))
 
 
 def read_json(path: Path) -> dict:
@@ -57,7 +59,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], state: dict | None = N
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     metadata = {"format": str(FORMAT), "state": json.dumps(state or {})}
-    _write(path, lambda part: save_file(tensors, part, metadata=metadata))
+    write_whole(path, lambda part: save_file(tensors, part, metadata=metadata))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict]:
@@ -79,7 +81,12 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict]:
     return tensors, json.loads(metadata["state"])
 
 
-def _write(path: Path, write) -> None:
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` make a file under another name, and give it its own once it is complete.
+
+    Raises:
+        CourseError: the disk is full or cannot be written; what was there before is untouched.
+    """
     part = path.with_name(path.name + ".part")
     try:
         write(part)
@@ -87,8 +94,14 @@ def _write(path: Path, write) -> None:
     except (OSError, SafetensorError) as error:
         with suppress(OSError):
             part.unlink()
-        reason = getattr(error, "strerror", None) or str(error)
-        raise CourseError(f"{path} could not be written ({reason}): free some disk space and go on") from None
+        raise not_written(path, error) from None
+
+
+def not_written(path: Path, error: Exception) -> CourseError:
+    """What to say when a file could not be written."""
+    refused = isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+    advice = "choose another folder" if refused else "free some disk space and go on"
+    return CourseError(f"{path} could not be written ({getattr(error, 'strerror', None) or error}): {advice}")
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

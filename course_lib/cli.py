@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from course_lib.commands import check, doctor, evaluate, exercises, lab, progress, train, translate
+from course_lib.commands import check, doctor, evaluate, exercises, grade, lab, progress, train, translate
 from course_lib.errors import CourseError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ for command, module in [
     (evaluate.evaluate, evaluate),
     (exercises.exercises, exercises),
     (check.check, check),
+    (grade.grade, grade),
     (progress.progress, progress),
 ]:
     app.command(epilog=module.EXAMPLE)(command)
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         result = app(arguments or ["--help"], prog_name="course", standalone_mode=False)
         status = result if isinstance(result, int) else 0
     except CourseError as error:
-        return _fail(str(error), 2)
+        return _fail(str(error), error.status)
     except UsageError as error:
         path = error.ctx.command_path if error.ctx else "course"
         return _fail(f"{error.format_message().rstrip('.')} (see {path} --help)", 2)

@@ -1,5 +1,6 @@
 """What a model, a training run and a decoder are built from: frozen, validated dataclasses."""
 
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import Literal, get_args
 
@@ -11,8 +12,8 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 
 def _positive(config, *names: str) -> None:
     for name in names:
-        if getattr(config, name) <= 0:
-            raise ValueError(f"{name}={getattr(config, name)} must be positive")
+        if not 0 < getattr(config, name) < math.inf:  # neither is NaN
+            raise ValueError(f"{name}={getattr(config, name)} must be positive and finite")
 
 
 def _fraction(config, *names: str) -> None:
@@ -131,6 +132,8 @@ class TrainConfig(_Config):
         _positive(self, "validate_every", "checkpoint_every")
         if self.warmup < 0:
             raise ValueError(f"warmup={self.warmup} must not be negative")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed={self.seed} must be at least 0 and below 2**32")
         _fraction(self, "smoothing")
         _one_of(self, device=Device, precision=Precision)
         object.__setattr__(self, "adam_betas", tuple(self.adam_betas))

@@ -6,7 +6,6 @@ the course trains with: the same algorithm from Hugging Face `tokenizers`, or pl
 
 import itertools
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -180,10 +179,7 @@ class Tokenizer:
 
     def save(self, path: str | Path) -> None:
         """Write everything to one JSON file, which Hugging Face `tokenizers` can read too."""
-        path = Path(path)
-        unfinished = path.with_name(path.name + ".part")
-        unfinished.write_text(self._inner.to_str(), encoding="utf-8")
-        os.replace(unfinished, path)
+        Path(path).write_text(self._inner.to_str(), encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> "Tokenizer":

@@ -213,8 +213,10 @@ class _Run:
     def _record(self, metrics, event: str, **values) -> None:
         record = {"event": event, "step": self.step, "epoch": self.epoch, "seconds": round(self.seconds, 3), **values}
         if self.is_main:
-            metrics.write(json.dumps(record, ensure_ascii=False) + "\n")
-            metrics.flush()
+            try:
+                metrics.write((json.dumps(record, ensure_ascii=False) + "\n").encode())
+            except OSError as error:
+                raise checkpoints.not_written(self.out / METRICS, error) from None
         self._emit(event, **record)
 
     def _emit(self, event: str, /, **record) -> None:
@@ -285,7 +287,7 @@ class _Run:
                 if earlier[part] != now[part]:
                     raise CourseError(f"{self.out} was begun otherwise: {_first_difference(part, earlier, now)}")
         elif self.is_main:
-            self.tokenizer.save(self.out / TOKENIZER)
+            checkpoints.write_whole(self.out / TOKENIZER, self.tokenizer.save)
             checkpoints.write_json(self.out / RUN, run)
 
     @contextmanager
@@ -294,8 +296,12 @@ class _Run:
         path = self.out / METRICS
         if self.is_main and path.exists():
             kept = [line for line in path.read_text("utf-8").splitlines() if _step_of(line) <= self.step]
-            path.write_text("".join(line + "\n" for line in kept), "utf-8")
-        with open(path, "a", encoding="utf-8") as file:
+            checkpoints.write_whole(path, lambda part: part.write_text("".join(f"{line}\n" for line in kept), "utf-8"))
+        try:
+            file = open(path, "ab", buffering=0)
+        except OSError as error:
+            raise checkpoints.not_written(path, error) from None
+        with file:
             yield file
 
     def _save_checkpoint(self) -> None:

@@ -6,6 +6,7 @@
 import inspect
 import json
 import os
+import re
 import secrets
 import sys
 import tempfile
@@ -80,7 +81,7 @@ def check(id: str | object, submission: object = NOTHING, *, seed: int | None = 
     result = judge(found, observe, seed)
     notes = [] if result.missing else _remember(result)
     if result.passed:
-        notes += _keep(found, name, cells, seed)
+        notes = notes or _keep(found, name, cells, seed)
     elif not result.missing and not result.library_object:
         notes.append(f'The numbers are new each time; `check("{id}", seed={seed})` repeats these.')
     for call in library_calls(found, cells, name) if result.points else ():
@@ -132,8 +133,10 @@ def quiz(chapter: int) -> None:
         display_quiz(questions, shuffle_answers=True, colors=QUIZ_COLOURS, max_width=720)
     for output in captured.outputs:
         script = output.data.get("application/javascript")
-        if script:  # it would fetch MathJax from a CDN; there are no formulas in our questions
-            output.data["application/javascript"] = script.replace("typeof MathJax != 'undefined'", "false")
+        if script:  # it would fetch MathJax from a CDN, and replace the page's; our questions have no formulas
+            script = re.sub("typeof MathJax !==? 'undefined'", "false", script)
+            script = re.sub(r"https:[^'\"]*mathjax[^'\"]*", "data:text/javascript,", script)
+            output.data["application/javascript"] = script
         display(output.data, raw=True)
 
 
@@ -209,7 +212,7 @@ def _passing(exercise: Exercise, loaded: in_process.Loaded, seed: int) -> object
     result = judge(exercise, in_process.observer(exercise, loaded.namespace[exercise.id]), seed)
     for check in result.checks:
         if check.status != "passed":
-            raise CourseError(f"{check.id}: {check.message.splitlines()[0]}")
+            raise CourseError(*loaded.flags[:1] or [f"{check.id}: {check.message.splitlines()[0]}"])
     return loaded.namespace[exercise.id]
 
 

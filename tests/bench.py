@@ -71,7 +71,7 @@ def interleaved(ours: Callable[[], None], peer: Callable[[], None], rounds: int)
 
 
 def train_step_vs_torch() -> dict:
-    """One training step as ``course train`` takes it, on the CPU, against the same sizes of ``torch.nn.Transformer``."""
+    """One training step as ``course train`` takes it on the CPU, against ``torch.nn.Transformer`` of the same sizes."""
     torch.manual_seed(0)
     ids = [torch.randint(4, SIZES.vocab_size, (BATCH, LENGTH)) for _ in range(3)]
     source, target_in, target_out = ids
@@ -107,7 +107,7 @@ def beam_cache_vs_no_cache() -> dict:
     """Beam 5 to 50 tokens, with and without the cache; both must give the same ids."""
     torch.manual_seed(0)
     model = Transformer(SIZES)
-    nn.init.zeros_(model.embedding.weight[Tokenizer.eos_id].data)  # never likeliest: every sentence runs to its limit
+    nn.init.zeros_(model.embedding.weight[Tokenizer.eos_id].data)  # never likeliest: sentences run to their limit
     translator = Translator(model, Tokenizer.train_words(["a b c"]))
     generator = torch.Generator().manual_seed(1)
     sources = torch.randint(4, SIZES.vocab_size, (8, 20), generator=generator).tolist()

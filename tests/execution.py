@@ -10,6 +10,7 @@ from pathlib import Path
 
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
@@ -63,7 +64,10 @@ def execute(
     client = NotebookClient(
         notebook, km=manager, timeout=900, allow_errors=True, resources={"metadata": {"path": str(folder)}}
     )
-    client.execute(env=environment)
+    try:
+        client.execute(env=environment)
+    finally:  # a manager that is handed in is ours to stop
+        run_sync(manager.shutdown_kernel)(now=True)
     last = notebook.cells.pop()
     log = home / "network.log"
     return Execution(

@@ -127,9 +127,9 @@ def test_starter_is_not_attempted(e):
 
 @each_exercise
 def test_starter_has_the_signature(e):
-    wanted = inspect.signature(in_process.load(sources.from_history([f"def f{e.signature[len(e.id):]}: ..."])).namespace["f"])
-    made = in_process.load(sources.from_history([e.starter])).namespace[e.id]
-    assert list(inspect.signature(made).parameters) == list(wanted.parameters)
+    namespace = in_process.load(sources.from_history([e.starter, f"def wanted{e.signature[len(e.id):]}: ..."])).namespace
+    made, wanted = (list(inspect.signature(namespace[name]).parameters) for name in (e.id, "wanted"))
+    assert made == wanted
 
 
 def test_a_broken_starter_is_really_broken():
@@ -258,14 +258,14 @@ def run_source(id, source, seed):
     return judge_submission(sources.Submission("x.py", ROOT, cells), [exercise(id)], seed).exercises[0]
 
 
-@pytest.mark.parametrize(("id", "source"), [(id, source) for id, all_of_them in RIGHT.items() for source in all_of_them])
+@pytest.mark.parametrize(("id", "source"), [(id, source) for id, answers in RIGHT.items() for source in answers])
 def test_unseen_right_answers_get_full_marks(id, source):
     for seed in SEEDS:
         assert (result := run_source(id, source, seed)).passed, result
 
 
 @pytest.mark.parametrize(
-    ("id", "right", "old", "new"), [(id, *change) for id, all_of_them in WRONG.items() for change in all_of_them]
+    ("id", "right", "old", "new"), [(id, *change) for id, changes in WRONG.items() for change in changes]
 )
 def test_unseen_wrong_answers_fail(id, right, old, new):
     assert old in right

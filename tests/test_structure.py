@@ -21,8 +21,8 @@ from tests.conftest import ROOT
 PACKAGE = ROOT / "course_lib"
 # A module imports only what stands above it. Training decodes samples and measures BLEU: so it stands below both.
 ORDER = """errors config recording masks recurrent additive attention positions blocks parts transformer
-    tokenizer corpora batches losses schedules optimisers decoding incremental evaluation checkpoints translator training
-    views grading exercises workshop doctor lab commands cli""".split()
+    tokenizer corpora batches losses schedules optimisers decoding incremental evaluation
+    checkpoints translator training views grading exercises workshop doctor lab commands cli""".split()
 PICTURES = {"matplotlib", "ipywidgets", "bertviz"}  # only views/ imports them
 HEAVY = PICTURES | {"transformers", "sacrebleu", "accelerate", "IPython"}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
@@ -46,6 +46,8 @@ def imported(path: Path, code: str | None = None) -> set[str]:
             base = package.rsplit(".", node.level - 1)[0] if node.level else ""
             base = ".".join(filter(None, [base, node.module]))
             names |= {f"{base}.{alias.name}" for alias in node.names} if base == "course_lib" else {base}
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "files":  # the data files of a package
+            names |= {argument.value for argument in node.args if isinstance(argument, ast.Constant)}
     return names
 
 
@@ -125,6 +127,12 @@ def test_help_does_not_load_torch(tmp_path):
     assert run_python(code, tmp_path).endswith("False\n")
 
 
+def test_the_style_is_kept():
+    ruff = [sys.executable, "-m", "ruff", "check", "--quiet", "--output-format=concise", "."]
+    done = subprocess.run(ruff, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
 # ---- packaging -------------------------------------------------------------------------------------------------------
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -136,7 +144,17 @@ def test_dependencies_are_ranges_and_the_verified_versions_are_in_them():
     versions = constraints()
     for need in REQUIREMENTS:
         assert {part.operator for part in need.specifier} <= {">=", "<", "!="}, f"{need} is a pin"
-        assert need.specifier.contains(versions[canonicalize_name(need.name)]), f"{need} leaves out the verified version"
+        assert need.specifier.contains(versions[canonicalize_name(need.name)]), f"{need} leaves out what was verified"
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_used():
+    outside = {name.split(".")[0] for path in MODULES for name in imported(path)}
+    declared = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]}
+    found, used = importlib.metadata.packages_distributions(), set()
+    for name in outside - sys.stdlib_module_names - {"course_lib"}:
+        makers = {canonicalize_name(distribution) for distribution in found[name]}
+        used |= makers & declared or makers
+    assert used - {"jupyterlab"} == declared  # an extra: `course lab` says so where it is missing
 
 
 def test_nothing_we_need_replaces_what_colab_brings():

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -231,6 +232,18 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch):
     assert tensors["a"].tolist() == [1, 1, 1] and state == {"step": 1}
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full, a disk that is always full, is Linux's")
+@pytest.mark.parametrize("name", [TOKENIZER, METRICS])
+def test_a_disk_that_is_full_from_the_start(name, tmp_path, monkeypatch):
+    if name == TOKENIZER:
+        (tmp_path / f"{name}.part").symlink_to("/dev/full")
+    else:
+        monkeypatch.setattr(training, "open", lambda *_, **options: open("/dev/full", "ab", **options), raising=False)
+    with pytest.raises(CourseError, match=rf"{name} could not be written \(No space left on device\): free some disk"):
+        train(reversal(), SMALL, settings(), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == (set() if name == TOKENIZER else {RUN, TOKENIZER})
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_a_device_that_is_not_there(tmp_path):
     with pytest.raises(CourseError, match="no device 'cuda'"):
@@ -289,7 +302,12 @@ def test_train_translate_evaluate(tsv, tmp_path, capsys, monkeypatch):
         ("train --corpus multi30k --direction de-fr --out X", "no direction 'de-fr'"),
         ("train --minutes 1 --epochs 1 --out X", "give either minutes or epochs"),
         ("train --minutes -1 --out X", "minutes=-1.0 must be positive"),
+        ("train --epochs nan --out X", "epochs=nan must be positive"),
+        ("train --minutes inf --out X", "minutes=inf must be positive and finite"),
+        ("train --seed -3 --out X", "seed=-3 must be at least 0"),
         ("train --device tpu --out X", "device='tpu' is none of"),
+        pytest.param("train --device mps --out X", "no device 'mps'", marks=pytest.mark.skipif(
+            torch.backends.mps.is_available(), reason="this machine has an Apple GPU")),
         ("train", "--out"),
         ("translate --model X hello", "X/run.json does not exist"),
         ("translate --beam 0 hello", "--beam"),
@@ -316,7 +334,8 @@ def test_ctrl_c_says_how_to_go_on(tsv, tmp_path):
         error = process.communicate(timeout=60)[1]
     finally:
         process.kill()
-    assert process.returncode == 130 and "to go on: the same command with --resume" in error
+    assert process.returncode == 130 and error.count("course: ") == 1
+    assert error.splitlines()[-1].endswith("to go on: the same command with --resume")
     assert "Traceback" not in error and (tmp_path / "run" / CHECKPOINT).exists()
 
 

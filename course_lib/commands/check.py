@@ -1,5 +1,9 @@
 """`course check`: judge one submission that you trust; it runs in this process."""
 
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +34,8 @@ def check(
     wanted = [find(id) for id in exercise or ()]
     submission = sources.read(file)
     seed = secrets.randbelow(2**31) if seed is None else seed
-    result = judge_submission(submission, wanted or exercises_of(submission), seed)
+    with _silence():
+        result = judge_submission(submission, wanted or exercises_of(submission), seed)
     if as_json:
         print_json({**result.to_json(), "seed": seed})
         return
@@ -41,3 +46,17 @@ def check(
     for sign, style in [("✓", "green"), ("✗", "red")]:
         text.highlight_regex(f"(?m)^  {sign} ", style)
     Console(highlight=False, soft_wrap=True).print(text)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Programs that the submission starts print nothing between our lines."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)

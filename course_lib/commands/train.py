@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from course_lib.commands import DATA_DIR, DIRECTION, one_of
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, Stopped
 
 EXAMPLE = "Example: course train --corpus multi30k --direction de-en --preset small --minutes 10 --out runs/m30k"
 
@@ -26,7 +26,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")] = False,
     data_dir: DATA_DIR = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures of result.json at the end.")] = False,
-) -> int:
+) -> None:
     """Train a Transformer to translate, in minutes; Ctrl-C stops and keeps what was learned."""
     from course_lib.config import PRESETS
     from course_lib.corpora import load_corpus
@@ -42,13 +42,17 @@ def train(
     data = load_corpus(corpus, direction, data_dir)
 
     first_process = os.environ.get("RANK", "0") == "0"  # the others, under torchrun, work in silence
-    with TrainingProgress(quiet=as_json or not first_process) as progress:
-        result = run(data, chosen, config, out, callbacks=[progress], resume=resume)
+    try:
+        with TrainingProgress(quiet=as_json or not first_process) as progress:
+            result = run(data, chosen, config, out, callbacks=[progress], resume=resume)
+    except KeyboardInterrupt:  # before the first step, or for the second time
+        if not (out / "run.json").exists():
+            raise
+        raise Stopped("stopped at once; to go on from the last checkpoint: the same command with --resume") from None
     if not first_process:
-        return 0
+        return
     if result.get("interrupted"):
-        typer.echo(f"course: stopped at step {result['steps']}; to go on: the same command with --resume", err=True)
-        return 130
+        raise Stopped(f"stopped at step {result['steps']}; to go on: the same command with --resume")
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False, indent=2))
     else:
@@ -57,7 +61,6 @@ def train(
         seconds, val_loss = f"{result['seconds']:.0f} s", f"validation loss {result['val_loss']:.3f}"
         typer.echo(f"{result['steps']} steps in {seconds}: {val_loss}, {scores}")
         typer.echo(f'the model is in {out}: course translate --model {out} "…"')
-    return 0
 
 
 class TrainingProgress:
@@ -76,15 +79,16 @@ class TrainingProgress:
         self.val_loss = ""
 
     def __enter__(self) -> "TrainingProgress":
-        self.bar.start()
         return self
 
     def __exit__(self, *error) -> None:
-        self.bar.stop()
+        if self.goal:  # else nothing was shown: an error has its line to itself
+            self.bar.stop()
 
     def __call__(self, event: str, record: dict) -> None:
         if event == "start":
             self.goal = record
+            self.bar.start()
             self.task = self.bar.add_task("starting", total=1.0)
             self.console.print(
                 f"{record['parameters']:,} parameters, {record['pairs']:,} pairs ({record['dropped']} too long), "

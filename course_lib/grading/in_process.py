@@ -16,7 +16,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -31,6 +31,7 @@ from course_lib.grading.values import Observation, plain
 
 CALL_SECONDS = 10.0
 LOAD_SECONDS = 600.0
+PATIENCE = 4
 OUTPUT_LIMIT = 20_000
 NOT_THEIRS = tuple(
     str(Path(folder)) + os.sep
@@ -39,6 +40,9 @@ NOT_THEIRS = tuple(
 FUTURE_FLAGS = sum(getattr(__future__, name).compiler_flag for name in set(__future__.all_feature_names))
 _numbers = count(1)
 _loading = threading.local()
+
+
+Limit = Callable[[float], contextlib.AbstractContextManager]
 
 
 class OutOfTime(BaseException):
@@ -59,14 +63,18 @@ def is_loading() -> bool:
     return getattr(_loading, "depth", 0) > 0
 
 
-def load(cells: Sequence[Cell], folder: Path | None = None, seconds: float = LOAD_SECONDS) -> Loaded:
+def load(
+    cells: Iterable[Cell], folder: Path | None = None, seconds: float = LOAD_SECONDS, limit: Limit | None = None
+) -> Loaded:
     """Run cells in order in a fresh module; a cell that raises is flagged and costs only itself.
 
     Args:
         cells: as `sources.read` gives them.
         folder: where the submission lies; it runs there and may import from there.
         seconds: the limit for each cell.
+        limit: `time_limit` or `work_limit`.
     """
+    limit = limit or time_limit
     module = ModuleType(f"submission_{next(_numbers)}")
     module.__dict__.update(display=lambda *things, **options: None, get_ipython=lambda: None)
     output, flags, future = _Output(), [], 0
@@ -78,7 +86,7 @@ def load(cells: Sequence[Cell], folder: Path | None = None, seconds: float = LOA
             filename = f"<{module.__name__} {cell.name}>"
             linecache.cache[filename] = (len(cell.source), None, cell.source.splitlines(keepends=True), filename)
             try:
-                with time_limit(seconds):
+                with limit(seconds):
                     code = compile(cell.source, filename, "exec", flags=future, dont_inherit=True)
                     future |= code.co_flags & FUTURE_FLAGS
                     exec(code, module.__dict__)
@@ -91,10 +99,12 @@ def load(cells: Sequence[Cell], folder: Path | None = None, seconds: float = LOA
     return Loaded(module.__dict__, tuple(flags), output.getvalue())
 
 
-def observe_object(submission: object, check: Check, inputs: dict, seconds: float = CALL_SECONDS) -> Observation:
-    """Ask an object in this process one check's question."""
+def observe_object(
+    submission: object, check: Check, inputs: dict, seconds: float = CALL_SECONDS, limit: Limit | None = None
+) -> Observation:
+    """Ask an object in this process one check's question; `limit` is `time_limit` or `work_limit`."""
     try:
-        with _quiet(_Output()), time_limit(seconds), _torch_as_usual():
+        with _quiet(_Output()), (limit or time_limit)(seconds), torch_as_usual():
             return Observation(value=plain(check.observe(submission, inputs)))
     except OutOfTime:
         return Observation("timeout", message=f"stopped after {seconds:g} s: does a loop never end?")
@@ -152,6 +162,26 @@ def time_limit(seconds: float) -> Iterator[None]:
             signal.setitimer(signal.ITIMER_REAL, max(remaining - (time.monotonic() - started), 1e-3), interval)
 
 
+@contextlib.contextmanager
+def work_limit(seconds: float) -> Iterator[None]:
+    """Raise OutOfTime in the block when it works for longer, or waits for PATIENCE times as long.
+
+    Time in which a busy machine does other things hardly counts, so that marks do not depend on it.
+    """
+
+    def stop(signum, frame):
+        raise OutOfTime
+
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        with time_limit(PATIENCE * seconds):
+            yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
 class _Output(io.StringIO):
     """Text that is kept up to a limit."""
 
@@ -176,7 +206,7 @@ def _as_module(module: ModuleType) -> Iterator[None]:
     sys.modules[module.__name__] = module
     _loading.depth = getattr(_loading, "depth", 0) + 1
     try:
-        with _torch_as_usual():
+        with torch_as_usual():
             yield
     finally:
         _loading.depth -= 1
@@ -199,7 +229,7 @@ def _inside(folder: Path | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _torch_as_usual() -> Iterator[None]:
+def torch_as_usual() -> Iterator[None]:
     """Gradients on and float32 by default inside; everything as it was afterwards, the random numbers too."""
     dtype = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)

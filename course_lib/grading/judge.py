@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from course_lib.grading.exercise import Check, Exercise, Misconception, not_attempted
-from course_lib.grading.in_process import observe_object
+from course_lib.grading.in_process import observe_object, torch_as_usual
 from course_lib.grading.results import CheckResult, ExerciseResult
 from course_lib.grading.values import Foreign, Observation, describe, dtype_name, kind_of_tensor, plain, type_name
 
@@ -58,6 +58,7 @@ def compare(
     return None if got == want else differ(f"expected {describe(want)}, got {describe(got)}")
 
 
+@torch_as_usual()
 def judge(exercise: Exercise, observe: Observe, seed: int) -> ExerciseResult:
     """Run the checks of an exercise and say what came of each; the same seed gives the same inputs."""
     results: dict[str, CheckResult] = {}

@@ -95,19 +95,18 @@ class ExerciseResult:
 
     def _repr_html_(self) -> str:
         """A small card that reads well on light and dark ground, without scripts."""
-        sign = "✓" if self.passed else "–" if self.missing else "✗"
-        rows = "".join(map(_row, self._rows()))
+        sign, name = "✓" if self.passed else "–" if self.missing else "✗", code(f"`{self.id}`")
         below = "".join(
-            f'<div style="margin-top:.4em;color:var(--jp-content-font-color2, inherit);opacity:.85">{code(line)}</div>'
+            f'<div style="margin-top:.4em;color:var(--jp-content-font-color2, inherit)">{code(line)}</div>'
             for line in self.closing()
         )
         return (
-            '<div role="status" style="max-width:52em;margin:.3em 0;padding:.5em .9em;border-radius:4px;'
+            '<div role="status" style="max-width:54em;margin:.3em 0;padding:.5em .9em;border-radius:4px;'
             f"border:1px solid var(--jp-border-color2, #9e9e9e66);border-left:4px solid {COLOURS[sign]};"
             'font-family:var(--jp-content-font-family, system-ui, sans-serif);font-size:14px;line-height:1.45">'
-            f'<div><b style="color:{COLOURS[sign]}">{sign}</b> <b>{escape(self.title)}</b>'
-            f' <code style="background:none">{escape(self.id)}</code>'
-            f'<span style="float:right">{code(self.verdict())}</span></div>{rows}{below}</div>'
+            '<div style="display:flex;flex-wrap:wrap;gap:0 1em;justify-content:space-between">'
+            f'<span><b style="color:{COLOURS[sign]}">{sign}</b> <b>{escape(self.title)}</b> {name}</span>'
+            f"<span>{code(self.verdict())}</span></div>{''.join(map(_row, self._rows()))}{below}</div>"
         )
 
 
@@ -146,16 +145,18 @@ def code(text: str) -> str:
     parts = escape(text, quote=False).split("`")
     if len(parts) % 2 == 0:  # a backtick without its partner
         parts[-2:] = ["`".join(parts[-2:])]
-    return "".join(f'<code style="background:none">{part}</code>' if i % 2 else part for i, part in enumerate(parts))
+    style = "background:none;padding:0;color:inherit"
+    return "".join(f'<code style="{style}">{part}</code>' if i % 2 else part for i, part in enumerate(parts))
 
 
 def _row(check: CheckResult) -> str:
     sign = SIGNS[check.status]
     first, *more = check.message.splitlines() or [""]
-    advice = "".join(f'<div style="margin-left:1.6em">{code(line)}</div>' for line in more)
+    marks = f'<span style="opacity:.75">{check.points}/{check.max_points}</span>'
+    said = f' <span style="opacity:.9">· {code(first)}</span>' if first else ""
+    advice = "".join(f"<div>{code(line)}</div>" for line in more)
     return (
-        f'<div style="margin-top:.3em"><b style="color:{COLOURS[sign]};display:inline-block;width:1.6em">{sign}</b>'
-        f'<span>{escape(check.id)} <span style="opacity:.7">{check.points}/{check.max_points}</span></span>'
-        + (f' <span style="opacity:.9">· {code(first)}</span>' if first else "")
-        + f"{advice}</div>"
+        '<div style="display:flex;margin-top:.3em">'
+        f'<b style="color:{COLOURS[sign]};flex:none;width:1.6em">{sign}</b>'
+        f"<div>{escape(check.id)} {marks}{said}{advice}</div></div>"
     )

@@ -19,6 +19,7 @@ from pathlib import Path
 from course_lib.errors import CourseError
 
 PERCENT = re.compile(r"^#\s*%%.*$", re.MULTILINE)
+BLANK_LINES = re.compile(r"([ \t]*\n)*")
 BODY_MAGIC = re.compile(r"\s*%%(time|timeit|capture|prun)\b.*\n")
 CHECK_CALL = re.compile(r"""\bcheck\(\s*["'](\w+)["']""")
 COMPREHENSIONS = ("listcomp", "setcomp", "dictcomp", "genexpr")  # functions to Python, but they run where they stand
@@ -238,7 +239,8 @@ def _to_python(source: str) -> str:
             return _to_python("\n" * body.group().count("\n") + source[body.end() :])
         from IPython.core.inputtransformer2 import TransformerManager
 
-        source = TransformerManager().transform_cell(source)
+        blank = BLANK_LINES.match(source).group().count("\n")  # IPython drops them
+        source = "\n" * blank + TransformerManager().transform_cell(source)
         tree = _parse(source)
     lines = source.splitlines(keepends=True)
     magics = [node for node in ast.walk(tree) if isinstance(node, ast.stmt) and _is_magic(node)]

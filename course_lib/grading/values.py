@@ -42,10 +42,11 @@ def plain(value: object, depth: int = 0) -> object:
     if depth > MAX_DEPTH:
         return Foreign(type_name(value))
     if isinstance(value, Tensor):
-        if value.layout is not torch.strided or value.is_quantized or value.device.type == "meta":
-            return Foreign(f"{type_name(value)} ({value.layout}, {value.device})")
-        with torch.no_grad():
-            return value.detach().cpu().as_subclass(Tensor).resolve_conj().resolve_neg().clone()
+        with torch._C.DisableTorchFunctionSubclass():  # so that a subclass cannot answer in its own way
+            if value.layout is not torch.strided or value.is_quantized or value.device.type == "meta":
+                return Foreign(f"{type_name(value)} ({value.layout}, {value.device})")
+            value = value.detach().as_subclass(Tensor).cpu().resolve_conj().resolve_neg()
+            return value.clone(memory_format=torch.contiguous_format)
     if value is None or isinstance(value, bool):
         return value
     for kind in (int, float, str):

@@ -83,7 +83,8 @@ def _svg(paths: dict[str, Tensor], steepness: float) -> str:
     ways = []
     for name, path in paths.items():
         color, dashes, sign = STYLES[name]
-        points = [(x0 + SCALE * x, y0 - SCALE * y) for x, y in path.clamp(-60, 60).tolist()]
+        inside = path[(path.abs() < 60).all(-1).cumprod(0).bool()]  # until it has flown out, far beyond the picture
+        points = [(x0 + SCALE * x, y0 - SCALE * y) for x, y in inside.tolist()]
         line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         x, y = points[-1]
         ways.append(
@@ -91,7 +92,7 @@ def _svg(paths: dict[str, Tensor], steepness: float) -> str:
             f'<text x="{x:.1f}" y="{y + 5:.1f}" fill="{color}" text-anchor="middle">{sign}</text>'
         )
     legend = "".join(
-        f'<text x="12" y="{22 + 20 * i}" fill="{color}">{sign} {html.escape(name)}</text>'
+        f'<text x="{WIDTH - 110}" y="{22 + 20 * i}" fill="{color}">{sign} {html.escape(name)}</text>'
         for i, (name, (color, _, sign)) in enumerate(STYLES.items())
     )
     alt = "Level lines of the bowl and the ways of the three optimisers; a sign marks where each is after 60 steps."

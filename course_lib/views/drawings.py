@@ -1,7 +1,7 @@
-"""Pictures that need no kernel and no plotting library: a map of concepts, and a timeline."""
+"""Drawings that need no plotting library: a map of concepts, and a timeline of the literature."""
 
 import html
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from course_lib.views.palette import GROUND, HEADS, INK, MUTED
 
@@ -9,6 +9,46 @@ Edge = tuple[str, str, str]  # from, relation, to
 
 WIDTH, BOX, LEVEL = 940, 40, 92  # pixels: the picture, the height of a box, from one level to the next
 DASHED = "has the kind"
+PAPERS = (  # month of the first public version, title, who and what
+    ("1997-11", "Long Short-Term Memory", "Hochreiter, Schmidhuber. A recurrent network that can remember."),
+    (
+        "2014-09",
+        "Neural Machine Translation by Jointly Learning to Align and Translate",
+        "Bahdanau, Cho, Bengio. Attention.",
+    ),
+    (
+        "2014-09",
+        "Sequence to Sequence Learning with Neural Networks",
+        "Sutskever, Vinyals, Le. One LSTM reads, one writes.",
+    ),
+    ("2017-06", "Attention Is All You Need", "Vaswani and others. The Transformer: attention without recurrence."),
+    (
+        "2018-06",
+        "Improving Language Understanding by Generative Pre-Training",
+        "Radford and others. GPT: pretrain, fine-tune.",
+    ),
+    (
+        "2018-10",
+        "BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding",
+        "Devlin and others.",
+    ),
+    (
+        "2019-02",
+        "Language Models are Unsupervised Multitask Learners",
+        "Radford and others. GPT-2: tasks without examples.",
+    ),
+    (
+        "2019-02",
+        "Parameter-Efficient Transfer Learning for NLP",
+        "Houlsby and others. Adapters: train a few new weights.",
+    ),
+    (
+        "2021-06",
+        "LoRA: Low-Rank Adaptation of Large Language Models",
+        "Hu and others. Train a small correction of a matrix.",
+    ),
+    ("2023-03", "Adaptive Budget Allocation for Parameter-Efficient Fine-Tuning", "Zhang and others. AdaLoRA."),
+)
 
 
 def concept_map(edges: Sequence[Edge], marked: Collection[str] = (), alt: str = ""):
@@ -31,6 +71,7 @@ def concept_map(edges: Sequence[Edge], marked: Collection[str] = (), alt: str = 
         f'<line x1="{12 + 190 * i}" x2="{52 + 190 * i}" y1="{height - 12}" y2="{height - 12}" {_stroke(relation)}/>'
         f'<text x="{60 + 190 * i}" y="{height - 8}" font-size="13">{html.escape(relation)}</text>'
         for i, relation in enumerate(relations)
+        if len(relations) > 1
     )
     picture = (
         f'<svg viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" style="max-width:100%;height:auto" role="img" '
@@ -41,27 +82,29 @@ def concept_map(edges: Sequence[Edge], marked: Collection[str] = (), alt: str = 
     return _card(picture, alt)
 
 
-def timeline(events: Iterable[tuple[str, str, str]], alt: str = ""):
+def timeline(events: Sequence[tuple[str, str, str]] = PAPERS):
     """Draws dated events below one another, with the time that passed between them.
 
     Args:
-        events: (date as "2014-09", what, what it brought), in any order.
-        alt: one sentence that says what the picture shows.
+        events: (date as "2014-09", what, what it brought), in any order; the papers behind the Transformer if left out.
     """
     rows, before = [], None
     for date, what, why in sorted(events):
         if before is not None and (gap := _months(date) - _months(before)):
-            time = f"{gap // 12} year{'s' * (gap >= 24)}" if gap >= 12 else f"{gap} month{'s' * (gap > 1)}"
+            years = round(gap / 12)
+            time = f"{years} year{'s' * (years > 1)}" if gap >= 12 else f"{gap} month{'s' * (gap > 1)}"
             rows.append(
                 f'<div style="margin-left:84px;border-left:2px solid {MUTED};padding:{min(gap, 60) // 6}px 14px;'
                 f'color:{MUTED};font-size:12px">{time} later</div>'
             )
+        style = "flex:none;width:62px;text-align:right;font-variant-numeric:tabular-nums"
         rows.append(
-            f'<div style="display:flex;gap:10px;align-items:baseline"><span style="width:62px;text-align:right;'
-            f'font-variant-numeric:tabular-nums">{html.escape(date)}</span><span style="color:{HEADS[0]}">●</span>'
+            f'<div style="display:flex;gap:10px;align-items:baseline"><span style="{style}">{html.escape(date)}</span>'
+            f'<span style="color:{HEADS[0]}">●</span>'
             f"<span><b>{html.escape(what)}</b><br>{html.escape(why)}</span></div>"
         )
         before = date
+    alt = f"From {min(events)[0]} to {max(events)[0]}. The dates are those of the first public version."
     return _card(f'<div style="line-height:1.4">{"".join(rows)}</div>', alt)
 
 

@@ -34,7 +34,8 @@ CSS = """<style>
 .workshop-view { max-width: 1280px; padding: 4px 0; overflow: visible; }
 .workshop-view .widget-toggle-buttons { display: flex; flex-flow: row wrap; align-items: center; width: auto;
   margin-right: 18px; }
-.workshop-view .widget-inline-hbox .widget-label { min-width: 0; width: auto; margin-right: 4px; }
+.workshop-view .widget-toggle-buttons > .widget-label { margin-right: 8px; }
+.workshop-view .widget-inline-hbox .widget-label { min-width: 0; width: auto; margin-right: 12px; }
 .workshop-view .widget-inline-hbox .widget-readout { min-width: 46px; }
 .workshop-title { font-size: 1.15em; font-weight: 600; line-height: 1.5; }
 .workshop-text { line-height: 1.5; max-width: 80ch; white-space: normal; }
@@ -72,7 +73,7 @@ def _is_chinese(letter):
 def _style():
     """The look of every picture, whatever style the learner has set for pyplot."""
     return {
-        "font.family": ["DejaVu Sans", *chinese_fonts()], "font.size": 9.0, "axes.titlesize": 9.5,
+        "font.family": ["DejaVu Sans", *chinese_fonts()[:1]], "font.size": 9.0, "axes.titlesize": 9.5,
         "axes.labelsize": 8.5, "xtick.labelsize": 8.0, "ytick.labelsize": 8.0, "legend.fontsize": 8.0,
         "text.color": INK, "axes.labelcolor": INK,
         "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelcolor": INK, "ytick.labelcolor": INK,

@@ -28,8 +28,8 @@ _CSS = f"""<style>
   font-size: 12px; line-height: 1.4; overflow-x: auto; }}
 .mask-card h4 {{ margin: 0 0 2px; font-size: 14px; font-weight: 600; color: {INK}; }}
 .mask-card p {{ margin: 0 0 6px; color: {MUTED}; font-size: 12px; line-height: 1.4; }}
-.mask-card table {{ border-collapse: separate; border-spacing: 2px; font-variant-numeric: tabular-nums; margin: 0; }}
-.mask-card td {{ width: 36px; min-width: 36px; height: 26px; padding: 0; text-align: center; border-radius: 3px;
+.mask-card table {{ border-collapse: separate; border-spacing: 1px; font-variant-numeric: tabular-nums; margin: 0; }}
+.mask-card td {{ width: 34px; min-width: 34px; height: 26px; padding: 0; text-align: center; border-radius: 3px;
   box-shadow: inset 0 0 0 1px #0001; }}
 .mask-card th {{ font-weight: 400; font-size: 12px; padding: 0 4px; text-align: right; color: {INK};
   white-space: nowrap; line-height: 1.15; }}
@@ -145,7 +145,7 @@ def _query_name(i, position, keys):
     if keys is None:
         return f"q{i}"
     if position < 0:
-        return f"q{i} · position −{-position}"
+        return f"q{i} · pos. −{-position}"
     return f"q{i} · {keys[position]}"
 
 

@@ -163,7 +163,7 @@ def _count(value):
 
 def _waves_text(formula, numbers, lengths, length, pair):
     if formula == DOCUMENT:
-        return f"One wavelength for everything: {numbers['shortest']:.2f} positions. Then the numbers repeat."
+        return f"One wavelength for everything: {numbers['shortest']:.2f} positions. Then the values come round again."
     return (
         f"Pair {pair}: {_count(lengths[pair])} positions. From {_count(numbers['shortest'])} to "
         f"{_count(numbers['longest'])}; {numbers['turns']} of {len(lengths)} pairs complete a turn within "
@@ -181,7 +181,7 @@ def _message(formula, numbers, d_model, length, base):
     return (
         f"<b>E048.</b> Document 001 adds sine and cosine and drops the column index: one number a position, with "
         f"period 2π·{base:,.0f}<sup>2/{d_model}</sup> = <b>{numbers['shortest']:.2f}</b> positions. Among {length} "
-        f"positions, <b>{numbers['collisions']:,}</b> pairs are closer than {CLOSE}; and adding the same number to every "
+        f"positions, <b>{numbers['collisions']:,}</b> pairs are closer than {CLOSE}; and adding one number to every "
         "feature is exactly what a LayerNorm takes away again."
     )
 
@@ -191,10 +191,10 @@ def _message(formula, numbers, d_model, length, base):
 
 def _table(picture):
     with picture.drawing() as figure:
-        axes = figure.add_axes([0.15, 0.19, 0.68, 0.69])
+        axes = figure.add_axes([0.15, 0.19, 0.66, 0.69])
         axes.set(title="The table PE(position, column)", xlabel="column", ylabel="position")
         image = axes.imshow(np.zeros((2, 2)), cmap=colormap(SIGNED, "signed"), vmin=-1, vmax=1, aspect="auto")
-        bar = figure.colorbar(image, cax=figure.add_axes([0.87, 0.19, 0.03, 0.69]), ticks=[-1, 0, 1])
+        bar = figure.colorbar(image, cax=figure.add_axes([0.84, 0.19, 0.03, 0.69]), ticks=[-1, 0, 1])
         bar.outline.set_visible(False)
         row = axes.axhline(0, color=INK, linewidth=1)
         lines = [
@@ -222,6 +222,7 @@ def _waves(picture):
         axes = figure.add_axes([0.15, 0.19, 0.82, 0.69])
         axes.set(title="Wavelength of each pair of columns", xlabel="pair i (columns 2i, 2i + 1)", ylabel="positions",
                  yscale="log", ylim=(3, 2e7))  # fmt: skip
+        axes.minorticks_off()
         axes.grid(color=GRID)
         (points,) = axes.plot([], [], color=BLUE, marker="o", markersize=3, linewidth=1)
         within = axes.axhline(1, color=MUTED, linestyle="--", linewidth=1)
@@ -336,6 +337,7 @@ def _nearest(picture):
         axes = figure.add_axes([0.16, 0.19, 0.81, 0.69])
         axes.set(title="Distance to the most similar position", xlabel="position", ylabel="distance (RMS)",
                  yscale="log", ylim=(1e-8, 3))  # fmt: skip
+        axes.minorticks_off()
         axes.grid(color=GRID)
         (right,) = axes.plot([], [], color=BLUE, label="sine and cosine columns")
         (wrong,) = axes.plot([], [], color=ORANGE, linestyle="--", linewidth=1.2, label="document 001, §3.3")

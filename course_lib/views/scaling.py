@@ -8,7 +8,22 @@ import torch
 
 from course_lib.attention import softmax
 
-from .figures import BLUE, GRID, INK, MUTED, ORANGE, Picture, Prediction, View, choice, panels, say, slider, text
+from .figures import (
+    BLUE,
+    GRID,
+    GROUND,
+    INK,
+    MUTED,
+    ORANGE,
+    Picture,
+    Prediction,
+    View,
+    choice,
+    panels,
+    say,
+    slider,
+    text,
+)
 
 SIZES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 N_QUERIES, N_KEYS = 256, 16
@@ -205,11 +220,10 @@ def _histogram(picture, limit, n_bins, title, label):
 
 def _bars(picture):
     with picture.drawing() as figure:
-        axes = figure.add_axes([0.13, 0.2, 0.85, 0.66])
+        axes = figure.add_axes([0.1, 0.2, 0.88, 0.66])
         axes.set(
             title="Weights of one query",
             xlabel="key",
-            ylabel="weight",
             xlim=(0.3, N_KEYS + 0.7),
             ylim=(0, 1.12),
             xticks=range(1, N_KEYS + 1),
@@ -217,7 +231,7 @@ def _bars(picture):
         axes.tick_params(axis="x", length=0, labelsize=7.5)
         keys = np.arange(1, N_KEYS + 1)
         bars = axes.bar(keys, 0 * keys, color=BLUE, width=0.75)
-        labels = [axes.text(key, 0, "", ha="center", va="bottom", fontsize=6.5) for key in keys]
+        labels = [axes.text(key, 0, "", ha="center", va="bottom", fontsize=7) for key in keys]
         picture.live(*bars, *labels)
 
     def draw(weights):
@@ -254,6 +268,7 @@ def _against_size(picture, title, label, unscaled, rooted, limits, log=False):
         (own,) = axes.plot([], [], color=INK, linewidth=1.4, linestyle=":")
         (place,) = axes.plot([], [], color=INK, marker="o", markersize=9, fillstyle="none", markeredgewidth=1.8)
         value = axes.text(0, 0, "", ha="left", va="bottom", fontsize=8.5, fontweight="bold")
+        value.set_bbox({"facecolor": GROUND, "alpha": 0.8, "linewidth": 0, "pad": 1})
         axes.legend(loc="lower left" if log else "center right")
         picture.live(own, place, value)
 

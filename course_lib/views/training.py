@@ -1,8 +1,9 @@
 """Watching a model train: learning-rate schedules, the live dashboard, and the curves of a finished run.
 
 A cell that trains keeps the kernel busy. Pictures still reach the page while it runs, but a press on a button would be
-read only when the cell has ended, in JupyterLab (tried with 4.6 and ipykernel 7.4, subshells and all) as in Colab. So the
-dashboard has no stop button: it says how to interrupt the kernel, which the training loop answers by saving and ending.
+read only when the cell has ended, in JupyterLab (tried with 4.6 and ipykernel 7.4, subshells and all) as in Colab. So
+the dashboard has no stop button: it says how to interrupt the kernel, which the training loop answers by saving and
+ending.
 """
 
 import html
@@ -149,7 +150,7 @@ class _Curves:
             )
             self.val_note = self.loss_axes.text(0, 0, "", color=ORANGE, fontweight="bold", va="bottom")
             self.val_note.set_bbox({"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1})
-            self.loss_axes.legend(loc="upper right")
+            self.loss_axes.legend(loc="lower right", bbox_to_anchor=(1, 0.99), ncols=2, borderaxespad=0)
             self.loss.live(self.train_line, self.val_line, self.val_note)
         with self.rate.drawing() as figure:
             self.lr_axes = figure.add_axes([0.22, 0.59, 0.74, 0.3])
@@ -172,7 +173,7 @@ class _Curves:
             history.steps[::-1][::every][::-1], dtype=float
         ).T  # the newest is always drawn
         validations = np.array(history.validations, dtype=float).reshape(-1, 2)
-        last = float(total_steps or _round_up(step[-1]))
+        last = float(total_steps or max(100, _round_up(step[-1])))
         highest = max(loss.max(), validations[:, 1].max(initial=0))
         tops = [
             float(np.ceil(highest)),
@@ -182,18 +183,21 @@ class _Curves:
         for axes, top in zip((self.loss_axes, self.lr_axes, self.speed_axes), tops):
             axes.set(xlim=(0, last), ylim=(0, top))
         self.train_line.set_data(step, loss)
+        self.train_line.set_marker("o" if len(step) == 1 else "")
         self.val_line.set_data(*validations.T)
         self.lr_line.set_data(step, lr)
         self.speed_line.set_data(step, speed)
         if len(validations):
-            self.val_note.set_position((validations[-1, 0], validations[-1, 1] + 0.05 * tops[0]))
+            below = validations[-1, 1] > 0.2 * tops[0]  # the training loss is usually above
+            self.val_note.set_position((validations[-1, 0], validations[-1, 1] + (-0.05 if below else 0.05) * tops[0]))
+            self.val_note.set_verticalalignment("top" if below else "bottom")
             self.val_note.set_text(f"{validations[-1, 1]:.3f}")
             self.val_note.set_horizontalalignment("right" if validations[-1, 0] > 0.8 * last else "left")
         validation = (
-            f"validation loss {validations[-1, 1]:.3f} (step {validations[-1, 0]:,.0f}), " if len(validations) else ""
+            f", validation loss {validations[-1, 1]:.3f} (step {validations[-1, 0]:,.0f})" if len(validations) else ""
         )
         self.loss.show(
-            f"Step {step[-1]:,.0f}: training loss {loss[-1]:.3f}, {validation.rstrip(', ')}. The training loss is "
+            f"Step {step[-1]:,.0f}: training loss {loss[-1]:.3f}{validation}. The training loss is "
             "taken with dropout and the recipe's label smoothing, the validation loss without.", layout=(last, tops[0]),
         )  # fmt: skip
         self.rate.show(
@@ -274,7 +278,7 @@ class TrainingDashboard:
             self.on_step(record)
         elif event == "validation":
             self._take("validation", record)
-            self._draw(force=not self.front_end)
+            self._draw(force=True)  # rare, and dearer than a redraw
         elif event == "samples":
             self.on_samples(record["samples"])
         elif event == "end":
@@ -411,7 +415,9 @@ class TrainingDashboard:
 
     def _draw_samples(self):
         rows = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in (source, hypothesis, reference)) + "</tr>"
+            "<tr>"
+            + "".join(f"<td>{html.escape(cell)}</td>" for cell in (source, hypothesis or "(nothing)", reference))
+            + "</tr>"
             for source, reference, hypothesis in self.samples
         )
         when = f" at step {self.samples_step:,}" if self.samples_step is not None else ""

@@ -1,5 +1,13 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
 # %% [markdown] id="title" documents=["000 §1","001 §1","002 §1","003 §1","004 §1"]
-# # Start here: the tour, in ten minutes
+# # 00 · Start here: the tour, in ten minutes
 #
 # In ten minutes you will have translated a sentence of your own with a Transformer, watched which words it looked at,
 # built the one operation that makes it work, and seen how this course goes on from there.
@@ -10,7 +18,7 @@
 # %% [markdown] id="question"
 # ## 1. The question
 #
-# Here is an English sentence and its Chinese translation, word under word (the second line says the Chinese aloud):
+# Here is an English sentence. Below each word stands its partner in the Chinese translation, and how to say it:
 #
 # | the | book | that | you | bought | is | very | interesting | . |
 # |---|---|---|---|---|---|---|---|---|
@@ -41,12 +49,12 @@ for sentence in ["The book that you bought is very interesting.", "Did your moth
 from course_lib.views import predict
 
 predict(
-    "The model is about to write 书 (book), the fourth word of its translation. Which English word will it look at most?",
+    "The model is about to write 书 (book), its fourth word. At which English word does it look most?",
     [
         ("“you”, the fourth word", "Counting along works only for languages with the same word order."),
         "“book”, the second word",
-        ("all words alike", "Then its output could not depend on where it is in the sentence."),
-        ("the Chinese word before it", "It looks at that one too, in another kind of attention. Here we ask about English."),
+        ("all words alike", "Then it would not matter where in the sentence it is."),
+        ("the Chinese word before it", "It looks at that one too, with other weights. Here we ask about English."),
     ],
     answer="“book”, the second word",
     why="Its weights on the English words are computed anew for every word that it writes. Section 5 shows them.",
@@ -60,12 +68,12 @@ predict(
 #
 # | word | score | $e^{\text{score}}$ | weight | value |
 # |---|---|---|---|---|
-# | the | 0 | 1.00 | 1.00 / 11.11 = 0.09 | 1 |
-# | book | 2 | 7.39 | 7.39 / 11.11 = 0.67 | 10 |
-# | you | 1 | 2.72 | 2.72 / 11.11 = 0.24 | 4 |
+# | the | 0 | 1.00 | 1.00 / 11.11 = 0.090 | 1 |
+# | book | 2 | 7.39 | 7.39 / 11.11 = 0.665 | 10 |
+# | you | 1 | 2.72 | 2.72 / 11.11 = 0.245 | 4 |
 #
 # The weights are positive and sum to 1; that is what *softmax* does. The result is
-# $0.09 \cdot 1 + 0.67 \cdot 10 + 0.24 \cdot 4 = 7.72$: mostly *book*, and a little of the others.
+# $0.090 \cdot 1 + 0.665 \cdot 10 + 0.245 \cdot 4 = 7.72$: mostly *book*, and a little of the others.
 
 # %% id="by-hand-confirmed"
 import torch
@@ -73,7 +81,7 @@ import torch
 scores = torch.tensor([0.0, 2.0, 1.0])
 values = torch.tensor([1.0, 10.0, 4.0])
 weights = scores.exp() / scores.exp().sum()
-print("weights", [round(w, 2) for w in weights.tolist()], " result", round((weights @ values).item(), 2))
+print("weights", [round(w, 3) for w in weights.tolist()], " result", round((weights @ values).item(), 2))
 
 # %% [markdown] id="build"
 # ## 4. Build it
@@ -151,16 +159,15 @@ best = min((error, layer, head) for layer, heads in enumerate(errors.values()) f
 print(f"the best: layer {best[1]}, head {best[2]}, alignment error rate {best[0]:.2f}")
 
 # %% [markdown] id="gold-picture-intro"
-# And this is that head at work on one sentence. **An outline marks a true pair.** Count the outlines that are dark; then
-# look at the other heads, which have found something else to do. Words without an outline have no partner: nothing in
-# English corresponds to 了 *le*, “done”.
+# And this is the best head at work on one sentence. **A green outline marks a true pair.** Count the outlines that are
+# dark. Where the darkest cell of a row has no outline, this head has looked elsewhere; another one may do that word.
 
 # %% id="gold-picture" concepts=["C01"]
-from course_lib.corpora.grammar import pinyin
+from course_lib.corpora.grammar import join_english, pinyin
 from course_lib.views import attention_heatmap
 
-pair = next(pair for pair in unseen if pair.source.split()[2:3] == ["that"])
-print(pair.source, "→", translator.finish(pair.target))
+pair = next(p for p in unseen if p.source.startswith("The ") and p.source.split()[2] == "that")  # “The … that …”
+print(join_english(pair.source), "→", translator.finish(pair.target))
 source_words, target_words, maps = translator.attend(pair.source, target=pair.target)
 labels = [word if pinyin(word) == word or "[" in word else f"{word} {pinyin(word)}" for word in target_words]
 attention_heatmap(maps, source_words, labels, kind="cross", layer=best[1], head=best[2], gold=pair.alignment)
@@ -220,7 +227,7 @@ printed = [
     ("multi-head self-attention", "→", "feed-forward network"),
 ]
 print("reachable from the Transformer:", reachable(printed, "Transformer") or "nothing")
-concept_map(printed, marked={"Transformer"}, alt="Document 004: no arrow leaves “Transformer”, so it is made of nothing.")
+concept_map(printed, marked={"Transformer"}, alt="Document 004: no arrow leaves “Transformer”: it is made of nothing.")
 
 # %% [markdown] id="map-why"
 # The text below that figure says the Transformer *combines* self-attention and feed-forward networks. In the figure it
@@ -231,10 +238,10 @@ concept_map(printed, marked={"Transformer"}, alt="Document 004: no arrow leaves 
 kinds = {"sequence model": ["RNN, LSTM, GRU", "Transformer", "CNN"]}
 made_of = {
     "Transformer": ["embeddings and positions", "encoder", "decoder", "output layer"],
-    "encoder": ["encoder layer (× N)"],
-    "decoder": ["decoder layer (× N)"],
-    "encoder layer (× N)": ["self-attention", "feed-forward network", "residual and norm"],
-    "decoder layer (× N)": ["masked self-attention", "cross-attention", "feed-forward network", "residual and norm"],
+    "encoder": ["N encoder layers"],
+    "decoder": ["N decoder layers"],
+    "N encoder layers": ["self-attention", "feed-forward network", "residual and norm"],
+    "N decoder layers": ["masked self-attention", "cross-attention", "feed-forward network", "residual and norm"],
     "self-attention": ["multi-head attention"],
     "masked self-attention": ["multi-head attention"],
     "cross-attention": ["multi-head attention"],
@@ -267,21 +274,7 @@ concept_map(repaired, marked=found | {"Transformer"}, alt="Repaired: what a Tran
 # %% id="timeline" concepts=["C61"] errata=["E039","E145","E146","E149","E152"] documents=["001 §1.3","002 §6","003 §6","004 §7.1","004 §7.3"]
 from course_lib.views import timeline
 
-timeline(
-    [
-        ("1997-11", "Long Short-Term Memory", "Hochreiter, Schmidhuber. A recurrent network that can remember."),
-        ("2014-09", "Neural Machine Translation by Jointly Learning to Align and Translate", "Bahdanau, Cho, Bengio. Attention."),
-        ("2014-09", "Sequence to Sequence Learning with Neural Networks", "Sutskever, Vinyals, Le. One LSTM reads, one writes."),
-        ("2017-06", "Attention Is All You Need", "Vaswani and others. The Transformer: attention without recurrence."),
-        ("2018-06", "Improving Language Understanding by Generative Pre-Training", "Radford and others. GPT: pretrain, then fine-tune."),
-        ("2018-10", "BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding", "Devlin and others."),
-        ("2019-02", "Language Models are Unsupervised Multitask Learners", "Radford and others. GPT-2: tasks without training for them."),
-        ("2019-02", "Parameter-Efficient Transfer Learning for NLP", "Houlsby and others. Adapters: train a few new weights."),
-        ("2021-06", "LoRA: Low-Rank Adaptation of Large Language Models", "Hu and others. Train a small correction of each matrix."),
-        ("2023-03", "Adaptive Budget Allocation for Parameter-Efficient Fine-Tuning", "Zhang and others. AdaLoRA."),
-    ],
-    alt="Seventeen years between the LSTM and attention, less than three from attention to the Transformer; dates are those of the first public version.",
-)  # fmt: skip
+timeline()
 
 # %% [markdown] id="timeline-lines" errata=["E039","E145","E146","E149","E152"] documents=["001 §1.3","004 §7.1","004 §7.3"]
 # What the documents say about these papers:
@@ -301,11 +294,15 @@ timeline(
 # right in 2021. PyTorch has left conda since, and the libraries say themselves which Python they need:
 
 # %% id="requirements" concepts=["C45"] errata=["E026","E128"] documents=["000 §5.1","004 §5.1"]
-from importlib.metadata import metadata, requires
+from importlib.metadata import PackageNotFoundError, metadata, requires
 
-for package in ("torch", "transformers"):
-    print(f"{package} {metadata(package)['Version']} wants Python {metadata(package)['Requires-Python']}")
-print("transformers asks for torch:", sorted({r for r in requires("transformers") if r.startswith("torch") and "extra" not in r}) or "only as an extra")
+try:
+    for package in ("torch", "transformers"):
+        print(f"{package} {metadata(package)['Version']} wants Python {metadata(package)['Requires-Python']}")
+    always = [line for line in requires("transformers") if line.startswith("torch") and "extra ==" not in line]
+    print("transformers asks for torch:", always or "only as an extra")
+except PackageNotFoundError as error:
+    print("not installed here:", error)
 
 # %% [markdown] id="machine-lines" concepts=["C45"] errata=["E026","E128","E129","E147","E148"] documents=["000 §5.1","004 §5.1","004 §7.2"]
 # So `pip install transformers` alone (document 000, §5.1) gives a library without the PyTorch it needs (E026): write
@@ -318,7 +315,9 @@ from course_lib.doctor import examine
 
 marks = {"ok": "✓", "warning": "!", "broken": "✗"}
 for finding in examine():
-    print(marks[finding.status], f"{finding.name:12} {finding.found}", f"\n  → {finding.advice}" if finding.advice else "")
+    print(
+        marks[finding.status], f"{finding.name:12} {finding.found}", f"\n  → {finding.advice}" if finding.advice else ""
+    )
 
 # %% [markdown] id="how"
 # ## 8. How the course works

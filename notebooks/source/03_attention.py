@@ -29,7 +29,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from course_lib import attention, masks
-from course_lib.views import attention_heatmap, attention_stages, mask_explorer, scaling_explorer
+from course_lib.views import (
+    attention_heatmap,
+    attention_stages,
+    mask_explorer,
+    predict,
+    predict_number,
+    scaling_explorer,
+)
 
 torch.set_printoptions(precision=3, sci_mode=False)
 
@@ -67,11 +74,11 @@ print("soft lookup of 'pets':", round(sum(match[key] * books[key] for key in boo
 # %% [markdown] id="predict"
 # ## 2. Predict
 #
-# Commit before you know. A wrong prediction is worth more than none: you will remember the reason.
+# Commit before you know. A wrong prediction is worth more than none: you will remember the reason. (The code of these cells
+# is folded away, because the answers are in it.)
 
-# %% id="predict-softmax" concepts=["C11"]
-from course_lib.views import predict, predict_number
-
+# %% id="predict-softmax" concepts=["C11"] jupyter={"source_hidden": true} cellView="form"
+# @title Predict first (the answer is in here)
 predict(
     "A query has the scores <b>2</b>, <b>−1</b> and <b>0.5</b> with three keys. Which share does the first key get?",
     [
@@ -85,7 +92,8 @@ predict(
     "You will do this by hand in a minute.",
 )
 
-# %% id="predict-edit" concepts=["C13"] errata=["E008"]
+# %% id="predict-edit" concepts=["C13"] errata=["E008"] jupyter={"source_hidden": true} cellView="form"
+# @title Predict first (the answer is in here)
 predict(
     "Self-attention turns five tokens into five vectors. You exchange <b>one</b> token, the third. How many of the five "
     "output vectors change?",
@@ -186,7 +194,8 @@ torch.testing.assert_close(output[0], 0.7856 * value[0] + 0.0391 * value[1] + 0.
 # Document 004, §4.2, announces a derivation for multi-head attention and repeats the definitions of a single head (E123;
 # heads are chapter 05). Here is the derivation that is missing. First a guess:
 
-# %% id="predict-root" concepts=["C12"]
+# %% id="predict-root" concepts=["C12"] jupyter={"source_hidden": true} cellView="form"
+# @title Predict first (the answer is in here)
 predict_number(
     "The numbers in a query and a key are independent, with mean 0 and variance 1. With <b>d<sub>k</sub> = 64</b> of them "
     "each, what is the standard deviation of the dot product q·k, that is, how large is a typical one?",
@@ -384,11 +393,11 @@ attention_stages(query, key, value, start=(0, 0))
 
 # %% id="sentence-map" concepts=["C10", "C13"]
 words = "the cat sat on the mat because it was tired".split()
-found_by = {"cat": [1, 1, 0], "mat": [1, 0, 1]}  # keys: thing, alive, place
-asks_for = {"sat": [0, 2, 0], "on": [0, 0, 2], "it": [2, 2, 0], "tired": [0, 3, 0]}  # queries, in the same features
+found_by = {"cat": [1.0, 1, 0], "mat": [1.0, 0, 1]}  # keys: thing, alive, place
+asks_for = {"sat": [0.0, 4, 0], "on": [0.0, 0, 4], "it": [4.0, 4, 0], "tired": [0.0, 6, 0]}  # queries
 
-word_keys = torch.tensor([found_by.get(word, [0, 0, 0]) for word in words], dtype=torch.float32)
-word_queries = 2 * torch.tensor([asks_for.get(word, [0, 0, 0]) for word in words], dtype=torch.float32)
+word_keys = torch.tensor([found_by.get(word, [0.0, 0, 0]) for word in words])  # [Tk, 3]
+word_queries = torch.tensor([asks_for.get(word, [0.0, 0, 0]) for word in words])  # [Tq, 3]
 word_weights = attention.attention_weights(word_queries, word_keys)  # [10, 10]
 attention_heatmap(word_weights, words)
 
@@ -399,7 +408,7 @@ print("what 'it' takes in (thing, alive, place):", word_weights[it] @ word_keys)
 
 # %% [markdown] id="sentence-seen" concepts=["C10", "C13"]
 # *it* now carries most of what makes a cat a cat, in one step, however far apart they are. Words that ask for nothing give
-# the same tenth to everybody. **Try:** let *it* ask for a place, `[2, 0, 2]`, as in “… because it was soft”, and run both
+# the same tenth to everybody. **Try:** let *it* ask for a place, `[4.0, 0, 4]`, as in “… because it was soft”, and run both
 # cells again. Now it is the mat.
 #
 # What this cannot show: whether a trained model does it this way. Chapter 00 shows the maps of one that is.
@@ -452,7 +461,7 @@ scaling_explorer(predict=False)
 # %% [markdown] id="mask-picture" concepts=["C15"]
 # ### What a mask does
 #
-# **Try:** (1) two queries and five keys; (2) *combined*, with a sentence of length 0; (3) the convention *mixed up*. **Look
+# **Try:** (1) two queries and five keys; (2) *both*, with a sentence of length 0; (3) the convention *mixed up*. **Look
 # at** which weights are exactly 0, and at the rows that have none at all.
 
 # %% id="mask-view" concepts=["C15"]
@@ -486,7 +495,8 @@ for mask in (None, masks.causal_mask(t)):
     torch.manual_seed(0)
     token, place = nn.Embedding(vocab_size, width), nn.Embedding(t, width)
     heads, read = attention.MultiHeadAttention(width, 1), nn.Linear(width, vocab_size)
-    optimizer = torch.optim.Adam([p for part in (token, place, heads, read) for p in part.parameters()], lr=1e-2)
+    parts = nn.ModuleList([token, place, heads, read])
+    optimizer = torch.optim.Adam(parts.parameters(), lr=1e-2)
     for _ in range(250):
         ids = torch.randint(vocab_size, (64, t + 1))  # [B, T+1]: random tokens
         h = token(ids[:, :-1]) + place.weight  # [B, T, D]
@@ -536,8 +546,8 @@ print(mixed[0].detach())
 
 # %% [markdown] id="mixed-seen" concepts=["C15"]
 # Exactly the forbidden cells are used: every token sees the future and nothing else, and the last, which has no future, is
-# NaN. The opposite mix-up, a blocking mask where `True` allows, gives the same table. No exception anywhere; editing a
-# token, as in section 5, finds it.
+# NaN. The opposite mix-up, a blocking mask where `True` allows, uses the same cells, and the operator fills the last row with
+# zeros. No exception anywhere; editing a token, as in section 5, finds it.
 
 # %% [markdown] id="cost" concepts=["C17"] documents=["004 §1", "004 §2.1", "004 §3.1", "004 §3.3", "001 §5"] errata=["E101", "E109", "E063"]
 # ### “Efficient on long sequences”
@@ -545,7 +555,8 @@ print(mixed[0].detach())
 # Document 004 says in seven places that attention makes long sequences cheap, and that it was introduced for that (E101, E109).
 # It was introduced for *quality*: no more squeezing a sentence into one vector (Bahdanau et al. 2015). What does it cost?
 
-# %% id="predict-memory" concepts=["C17"]
+# %% id="predict-memory" concepts=["C17"] jupyter={"source_hidden": true} cellView="form"
+# @title Predict first (the answer is in here)
 predict_number(
     "A text of <b>4,096 tokens</b>, one layer, <b>8 heads</b>, weights in float32 (4 bytes). How much memory do the attention "
     "weights of this one text take, if they are all kept?",
@@ -568,7 +579,8 @@ def flops(compute, *tensors):
 d, table = 64, {}
 print("    n   attention: QKᵀ and AV      recurrent layer     weights of 8 heads")
 for n in (16, 64, 256, 1024, 4096):
-    x_n, w = torch.empty(n, d, device="meta"), torch.empty(d, d, device="meta")  # shapes only: counted, not computed
+    x_n = torch.empty(n, d, device="meta")  # a shape only: counted, not computed
+    w = torch.empty(d, d, device="meta")
     attending = flops(lambda x: (x @ x.T) @ x, x_n)
     recurrent = n * flops(lambda x, w: (x @ w, x @ w), x_n[:1], w)  # two products a step, n steps
     table[n] = attending, recurrent
@@ -622,7 +634,9 @@ print(f"output  {list(Z.shape)}  |AV - output| {(A @ V - Z).abs().max():.0e}   |
 
 # %% id="sum-of-scores-shown" concepts=["C11"] errata=["E045"] documents=["001 §3.1"]
 for s in (torch.tensor([2.0, -1.0, 0.5]), torch.tensor([2.0, -1.0, -1.0])):
-    print("scores", s, "  divided by their sum", s / s.sum(), "  softmax", s.softmax(-1))
+    print("scores:               ", s)
+    print("divided by their sum: ", s / s.sum())
+    print("softmax:              ", s.softmax(-1))
 
 # %% [markdown] id="added" concepts=["C10", "C11"] documents=["000 §3.1", "000 §3.2"] errata=["E011", "E012"]
 # ### Nothing is added to Q, K, V, and nothing is concatenated
@@ -652,7 +666,8 @@ w_q, w_k, w_v = mha.in_proj_weight.chunk(3)  # the three projections, stacked in
 expected = mha(tokens, tokens, tokens)[0]
 linear = mha.out_proj(attend(tokens @ w_q.T, tokens @ w_k.T, tokens @ w_v.T))
 activated = mha.out_proj(attend(tokens @ w_q.T, tokens @ w_k.T, torch.relu(tokens @ w_v.T)))
-print(f"linear maps and softmax: {(linear - expected).abs().max():.0e}   with a ReLU: {(activated - expected).abs().max():.2f}")
+print(f"off by {(linear - expected).abs().max():.0e} with linear maps and softmax")
+print(f"off by {(activated - expected).abs().max():.2f} with a ReLU on the values")
 
 # %% [markdown] id="one-vector" concepts=["C11", "C13"] documents=["004 §3.1", "004 §4.1", "004 §4.2"] errata=["E107", "E122"]
 # ### One vector for each token, not one for the sentence
@@ -710,8 +725,8 @@ for name, (before, after) in maps.calls.items():
 #
 # | question | one says | another says | decided by |
 # |---|---|---|---|
-# | What does self-attention look at? | 000, §2.5: the same position | 001, §2.2, and 004, §2.1: all positions | `edit-shown`: **all** |
-# | What does the formula give? | 000, §4.1: scores; 004, §4.1: weights | 001, 002, 003: the result | the cell on three things: **the result** |
+# | What does self-attention look at? | 000, §2.5: the same position | 001, §2.2, and 004, §2.1: all positions | section 5, edit a token: **all** |
+# | What does the formula give? | 000, §4.1: scores; 004, §4.1: weights | 001, 002, 003: the result | the cell on scores, weights, output: **the result** |
 # | Are long sequences cheap? | 004, seven times: yes | 001, §6 Q5, and 000, §6: expensive | the cost table: **expensive** |
 
 # %% [markdown] id="in-a-line" documents=["000 §4.1", "001 §3.1", "002 §3", "003 §3", "003 §4", "004 §2.1"] errata=["E023", "E047", "E063", "E071", "E077", "E085", "E087", "E102", "E103", "E108"]
@@ -757,7 +772,8 @@ for name, (before, after) in maps.calls.items():
 # %% id="cache" concepts=["C15", "C17"] errata=["E157"] documents=["004 §9 Q4"]
 q, k, v = to_query(x), to_key(x), to_value(x)
 at_once = attend(q, k, v, masks.causal_mask(5))
-step_by_step = torch.cat([attend(q[t : t + 1], k[: t + 1], v[: t + 1]) for t in range(5)])  # the newest query, all keys so far
+# The newest query, with all keys and values so far:
+step_by_step = torch.cat([attend(q[t : t + 1], k[: t + 1], v[: t + 1]) for t in range(5)])
 torch.testing.assert_close(step_by_step, at_once)
 print("one query at a time, keys kept = the whole sequence at once, causal mask")
 
