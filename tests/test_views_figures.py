@@ -19,7 +19,9 @@ from course_lib.corpora.pairs import Corpus, Pair
 from course_lib.schedules import noam_rate
 from course_lib.training import train
 from course_lib.views import figures, schemes, training
+from course_lib.views.depth import depth_explorer, layer_norm_explorer
 from course_lib.views.figures import Picture, Prediction, View, readable, slider
+from course_lib.views.heads import heads_side_by_side
 from course_lib.views.masks import mask_explorer
 from course_lib.views.positions import document_001_encoding, nearest_distances, sinusoid_explorer, wavelengths
 from course_lib.views.scaling import N_KEYS, SIZES, dot_products, entropy, scaling_explorer, softmax_gradient
@@ -34,7 +36,11 @@ from course_lib.views.schemes import (
 )
 from course_lib.views.training import TrainingDashboard, plot_metrics, schedule_view
 
+MAPS = torch.randn(4, 5, 5, generator=torch.Generator().manual_seed(0)).softmax(-1)
 VIEWS = {
+    "heads_side_by_side": lambda predict=True: heads_side_by_side(MAPS, "a b c d e".split(), predict=predict),
+    "depth_explorer": depth_explorer,
+    "layer_norm_explorer": layer_norm_explorer,
     "mask_explorer": mask_explorer,
     "scaling_explorer": scaling_explorer,
     "sinusoid_explorer": sinusoid_explorer,
