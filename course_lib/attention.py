@@ -98,17 +98,27 @@ class MultiHeadAttention(nn.Module):
         n_heads: number of heads (H); must divide ``d_model``.
         attend: the attention of one head, called as ``attend(query, key, value, mask)``. PyTorch's fused operator
             if left out; it computes the same as ``scaled_dot_product_attention``.
+        positions: for self-attention, a module that knows where tokens stand (chapter 04). Called with query and key
+            [B, H, T, Dh], it gives both back, rotated or as they were, and a float bias [H, Tq, Tk] or None.
 
     Raises:
         ValueError: ``d_model`` is not divisible by ``n_heads``.
     """
 
-    def __init__(self, d_model: int, n_heads: int, *, attend: Callable[..., Tensor] | None = None) -> None:
+    def __init__(
+        self,
+        d_model: int,
+        n_heads: int,
+        *,
+        attend: Callable[..., Tensor] | None = None,
+        positions: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         if d_model % n_heads:
             raise ValueError(f"d_model={d_model} is not divisible by n_heads={n_heads}")
         self.n_heads = n_heads
         self.attend = attend or F.scaled_dot_product_attention
+        self.positions = positions
         self.query = nn.Linear(d_model, d_model)
         self.key = nn.Linear(d_model, d_model)
         self.value = nn.Linear(d_model, d_model)
@@ -125,5 +135,44 @@ class MultiHeadAttention(nn.Module):
         key = split_heads(self.key(k), self.n_heads)  # [B, H, Tk, Dh]
         value = split_heads(self.value(v), self.n_heads)  # [B, H, Tk, Dh]
         if self.tap.is_open:
-            self.tap.record(attention_weights(query, key, mask))
-        return self.output(merge_heads(self.attend(query, key, value, mask)))
+            placed_query, placed_key, bias = self._place(query, key)
+            self.tap.record(attention_weights(placed_query, placed_key, mask, bias))
+        return self.combine(query, key, value, mask)
+
+    def combine(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+        """What follows the projections: heads [B, H, T, Dh] attend and are put together again -> [B, Tq, D].
+
+        The last query stands at the last key, so that keys of earlier steps may have been kept.
+        """
+        query, key, bias = self._place(query, key)
+        if bias is None:
+            heads = self.attend(query, key, value, mask)
+        elif self.attend is F.scaled_dot_product_attention:
+            heads = self.attend(query, key, value, _as_float_mask(mask, bias.to(query.dtype)))
+        else:
+            heads = self.attend(*_as_features(query, key, bias), value, mask)
+        return self.output(merge_heads(heads))
+
+    def _place(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        return (query, key, None) if self.positions is None else self.positions(query, key)
+
+
+def _as_float_mask(mask: Tensor | None, bias: Tensor) -> Tensor:
+    """PyTorch's operator takes one float tensor that is added to the scores: the bias, and -inf where one may not."""
+    return bias if mask is None else torch.where(mask, bias, -torch.inf)
+
+
+def _as_features(query: Tensor, key: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Write a bias into queries and keys, for an attention function that has no argument for it.
+
+    Each query gets its row of the bias as Tk more features, and key j a 1 in the j-th of them, so that their product is
+    the bias. The division by the square root of the new width is made good beforehand.
+    """
+    (t_k, d_head), (b, n_heads, t_q, _) = key.shape[-2:], query.shape
+    width = d_head + t_k
+    rows = (bias * math.sqrt(width)).to(query.dtype).expand(b, n_heads, t_q, t_k)
+    ones = torch.eye(t_k, dtype=key.dtype, device=key.device).expand(b, n_heads, t_k, t_k)
+    return (
+        torch.cat([query * math.sqrt(width / d_head), rows], dim=-1),  # [B, H, Tq, Dh + Tk]
+        torch.cat([key, ones], dim=-1),  # [B, H, Tk, Dh + Tk]
+    )

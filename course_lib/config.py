@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Literal, get_args
 
 NormPlacement = Literal["pre", "post"]
-Positions = Literal["sinusoidal", "learned"]
+Positions = Literal["sinusoidal", "learned", "relative", "rotary", "alibi", "none"]
 Precision = Literal["auto", "fp32", "bf16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -56,10 +56,12 @@ class ModelConfig(_Config):
         dropout: probability with which a sub-layer's output is zeroed while training.
         pad_id: the id that fills short sequences up; it is never attended to.
         norm: "pre" normalises what enters a sub-layer, "post" what leaves the residual sum.
-        positions: "sinusoidal" (fixed) or "learned" (a table).
+        positions: "sinusoidal" (a fixed table) and "learned" (a learned one) are added to the tokens and end at
+            ``max_len``; "relative" (a learned bias for each head and distance, as in T5), "rotary" and "alibi" act
+            inside every self-attention; "none" leaves order to the causal mask.
 
     Raises:
-        ValueError: a size that is not positive, or heads that do not divide the width.
+        ValueError: a size that is not positive, heads that do not divide the width, or heads of odd width for "rotary".
     """
 
     vocab_size: int
@@ -79,6 +81,11 @@ class ModelConfig(_Config):
         _one_of(self, norm=NormPlacement, positions=Positions)
         if self.d_model % self.n_heads:
             raise ValueError(f"d_model={self.d_model} is not divisible by n_heads={self.n_heads}")
+        if self.positions == "rotary" and self.d_model // self.n_heads % 2:
+            raise ValueError(
+                f"d_model={self.d_model} and n_heads={self.n_heads} give heads of {self.d_model // self.n_heads} "
+                'features: positions="rotary" turns pairs and needs an even number'
+            )
         if not 0 <= self.pad_id < self.vocab_size:
             raise ValueError(f"pad_id={self.pad_id} is not an id of a vocabulary of {self.vocab_size}")
 

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from course_lib.attention import MultiHeadAttention, merge_heads, split_heads
+from course_lib.attention import MultiHeadAttention, split_heads
 from course_lib.blocks import DecoderLayer
 from course_lib.transformer import Transformer
 
@@ -51,7 +51,8 @@ class CachedDecoder:
         self._follow(owner, parent)
         position = prefix.shape[1] - 1
         x = self.model.embedding(prefix[:, -1:]) * math.sqrt(self.model.config.d_model)
-        x = x + self.model.positions.table[position]  # [N, 1, D]
+        table = getattr(self.model.positions, "table", None)  # none: the self-attentions see to positions, or nobody
+        x = x if table is None else x + table[position]  # [N, 1, D]
         for number, layer in enumerate(self.layers):
             x = layer.residual(x, layer.norm_1, lambda y, n=number: self._attend_to_past(n, y))
             x = layer.residual(x, layer.norm_2, lambda y, n=number: self._attend_to_memory(n, y))
@@ -86,4 +87,4 @@ def _key_value(attention: MultiHeadAttention, x: Tensor) -> tuple[Tensor, Tensor
 
 def _attend(attention: MultiHeadAttention, y: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
     query = split_heads(attention.query(y), attention.n_heads)  # [N, H, 1, Dh]
-    return attention.output(merge_heads(attention.attend(query, key, value, mask)))
+    return attention.combine(query, key, value, mask)

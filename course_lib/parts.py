@@ -27,6 +27,8 @@ class Parts:
     scaled_dot_product_attention: Callable = attention.scaled_dot_product_attention
     sinusoidal_encoding: Callable = positions.sinusoidal_encoding
     LearnedPositions: Callable = positions.LearnedPositions
+    apply_rotary: Callable = positions.apply_rotary
+    alibi_bias: Callable = positions.alibi_bias
     MultiHeadAttention: Callable = attention.MultiHeadAttention
     LayerNorm: Callable = blocks.LayerNorm
     FeedForward: Callable = blocks.FeedForward
@@ -48,17 +50,35 @@ class Parts:
         """An attention module whose weights can be recorded."""
         return _observable(_build(self.MultiHeadAttention, d_model, n_heads, attend=self.attend()), n_heads)
 
-    def encoder_layer(self, d_model: int, n_heads: int, d_ff: int, norm: str, dropout: float) -> nn.Module:
-        return self._layer(self.EncoderLayer, d_model, n_heads, d_ff, norm, dropout)
+    def encoder_layer(
+        self, d_model: int, n_heads: int, d_ff: int, norm: str, dropout: float, positions: str = "none"
+    ) -> nn.Module:
+        layer = self._layer(self.EncoderLayer, d_model, n_heads, d_ff, norm, dropout)
+        return _place(layer, "attention", self.position_scheme(positions, n_heads, causal=False))
 
-    def decoder_layer(self, d_model: int, n_heads: int, d_ff: int, norm: str, dropout: float) -> nn.Module:
-        return self._layer(self.DecoderLayer, d_model, n_heads, d_ff, norm, dropout)
+    def decoder_layer(
+        self, d_model: int, n_heads: int, d_ff: int, norm: str, dropout: float, positions: str = "none"
+    ) -> nn.Module:
+        layer = self._layer(self.DecoderLayer, d_model, n_heads, d_ff, norm, dropout)
+        return _place(layer, "self_attention", self.position_scheme(positions, n_heads, causal=True))
 
     def position_table(self, kind: str, max_len: int, d_model: int) -> nn.Module:
-        """The module that adds positions: fixed sinusoids or a learned table."""
+        """The module that adds positions to the tokens, for the kinds that do: fixed sinusoids or a learned table."""
         if kind == "learned":
             return self.LearnedPositions(max_len, d_model)
-        return positions.SinusoidalPositions(max_len, d_model, self.sinusoidal_encoding)
+        if kind == "sinusoidal":
+            return positions.SinusoidalPositions(max_len, d_model, self.sinusoidal_encoding)
+        return nn.Identity()
+
+    def position_scheme(self, kind: str, n_heads: int, causal: bool) -> nn.Module | None:
+        """What a self-attention is handed, for the kinds that act there; ``causal`` in a decoder."""
+        if kind == "rotary":
+            return positions.RotaryPositions(self.apply_rotary)
+        if kind == "alibi":
+            return positions.AlibiPositions(self.alibi_bias)
+        if kind == "relative":
+            return positions.RelativePositions(n_heads, causal)
+        return None
 
     def _layer(self, part: Callable, d_model: int, n_heads: int, d_ff: int, norm: str, dropout: float) -> nn.Module:
         layer = _build(
@@ -78,6 +98,23 @@ def _build(part: Callable, *sizes, **options):
     """Make a part with its sizes, and with those options that it knows (a learner's part need not know any)."""
     known = inspect.signature(part).parameters
     return part(*sizes, **{name: value for name, value in options.items() if name in known})
+
+
+def _place(layer: nn.Module, name: str, scheme: nn.Module | None) -> nn.Module:
+    """Hand a position scheme to a layer's self-attention.
+
+    Raises:
+        ValueError: it is a learner's attention, which no scheme can reach into.
+    """
+    if scheme is not None:
+        module = getattr(layer, name, None)
+        if not isinstance(module, attention.MultiHeadAttention):
+            raise ValueError(
+                f"{type(scheme).__name__} act inside the library's MultiHeadAttention, and this model's own "
+                f'{type(module).__name__} has no place for them: leave that part out, or choose positions="sinusoidal"'
+            )
+        module.positions = scheme
+    return layer
 
 
 def _observable(module: nn.Module, n_heads: int) -> nn.Module:

@@ -1,4 +1,8 @@
-"""Where a token stands: fixed sinusoids, a learned table, rotations and linear biases."""
+"""Where a token stands: fixed sinusoids, a learned table, rotations, linear biases and learned biases.
+
+Two places to say it. ``SinusoidalPositions`` and ``LearnedPositions`` are added to the tokens, once. The *schemes* at
+the end of this file act inside every self-attention: they are called with its query and key, after the projections.
+"""
 
 import math
 
@@ -90,9 +94,9 @@ def apply_rotary(x: Tensor, positions: Tensor, base: float = 10000.0) -> Tensor:
     d = x.shape[-1]
     if d % 2:
         raise ValueError(f"d={d} is odd: rotary positions turn pairs of features")
-    frequency = torch.exp(-math.log(base) * torch.arange(0, d, 2, dtype=torch.float64, device=x.device) / d)
-    angle = positions.to(torch.float64)[:, None] * frequency  # [T, D/2]
-    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+    exponent = torch.arange(0, d, 2, dtype=torch.float64, device=positions.device) / d
+    angle = positions.to(torch.float64)[:, None] * torch.exp(-math.log(base) * exponent)  # [T, D/2]
+    cos, sin = angle.cos().to(x), angle.sin().to(x)
     a, b = x[..., 0::2], x[..., 1::2]
     return torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1).flatten(-2)  # [..., T, D]
 
@@ -111,3 +115,92 @@ def alibi_bias(n_heads: int, t_q: int, t_k: int) -> Tensor:
     slopes = 2.0 ** (-8.0 * torch.arange(1, n_heads + 1) / n_heads)  # [H]
     distance = (torch.arange(t_q)[:, None] + t_k - t_q - torch.arange(t_k)).abs()  # [Tq, Tk]
     return -slopes[:, None, None] * distance
+
+
+def relative_bucket(distance: Tensor, causal: bool, n_buckets: int = 32, max_distance: int = 128) -> Tensor:
+    """Sort distances into few buckets: one each for near ones, ever wider ones further off (Raffel et al. 2020, §2.1).
+
+    Half of the buckets hold one distance each; the other half grow logarithmically up to ``max_distance``, and the last
+    one holds everything beyond.
+
+    Args:
+        distance: integers, position of the key minus position of the query, of any shape.
+        causal: keys ahead do not occur and share bucket 0; otherwise they have half of the buckets to themselves.
+        n_buckets: number of buckets, a multiple of 4.
+        max_distance: from here on all distances share a bucket.
+
+    Returns:
+        int64, the shape of ``distance``, from 0 to n_buckets - 1.
+    """
+    first = torch.zeros_like(distance)
+    if causal:
+        steps = (-distance).clamp(min=0)
+    else:
+        n_buckets //= 2
+        first, steps = (distance > 0) * n_buckets, distance.abs()
+    exact = n_buckets // 2
+    growth = torch.log(steps.clamp(min=1) / exact) / math.log(max_distance / exact)  # 0 at `exact`, 1 at `max_distance`
+    wide = (exact + (growth * (n_buckets - exact)).long()).clamp(max=n_buckets - 1)
+    return first + torch.where(steps < exact, steps, wide)
+
+
+# --- schemes: what a self-attention is handed ------------------------------------------------------------------------
+
+
+class RotaryPositions(nn.Module):
+    """Turn every query and key by its position (Su et al. 2021); it learns nothing.
+
+    Args:
+        rotate: the function that turns them, called as ``rotate(x, positions)``.
+    """
+
+    def __init__(self, rotate=apply_rotary) -> None:
+        super().__init__()
+        self.rotate = rotate
+
+    def forward(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, None]:
+        """Queries [B, H, Tq, Dh] and keys [B, H, Tk, Dh], turned; no bias. The last query stands at the last key."""
+        t_q, t_k = query.shape[-2], key.shape[-2]
+        positions = torch.arange(t_k)
+        return self.rotate(query, positions[t_k - t_q :]), self.rotate(key, positions), None
+
+
+class AlibiPositions(nn.Module):
+    """Lower each score by slope times distance (Press et al. 2022); it learns nothing.
+
+    Args:
+        bias: the function that gives the table, called as ``bias(n_heads, t_q, t_k)``.
+    """
+
+    def __init__(self, bias=alibi_bias) -> None:
+        super().__init__()
+        self.bias = bias
+
+    def forward(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Query and key as they were, and the bias [H, Tq, Tk]."""
+        n_heads, t_q, t_k = query.shape[1], query.shape[-2], key.shape[-2]
+        return query, key, self.bias(n_heads, t_q, t_k).to(query.device)
+
+
+class RelativePositions(nn.Module):
+    """Add a learned number for each head and each bucket of distances to the scores (Raffel et al. 2020, §2.1: T5).
+
+    T5 has one table for all layers of a stack; here each layer has its own, as in Shaw et al. 2018.
+
+    Args:
+        n_heads: number of heads (H).
+        causal: whether queries see no keys ahead of them; these then need no buckets.
+        n_buckets: of distances; see ``relative_bucket``.
+    """
+
+    def __init__(self, n_heads: int, causal: bool, n_buckets: int = 32) -> None:
+        super().__init__()
+        self.causal, self.n_buckets = causal, n_buckets
+        self.table = nn.Parameter(torch.zeros(n_heads, n_buckets))
+
+    def forward(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Query and key as they were, and the bias [H, Tq, Tk]; the last query stands at the last key."""
+        t_q, t_k = query.shape[-2], key.shape[-2]
+        positions = torch.arange(t_k, device=self.table.device)
+        distance = positions - positions[t_k - t_q :, None]  # [Tq, Tk]
+        return query, key, self.table[:, relative_bucket(distance, self.causal, self.n_buckets)]

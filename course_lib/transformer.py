@@ -13,7 +13,7 @@ class Encoder(nn.Module):
 
     def __init__(self, config: ModelConfig, parts: Parts = REFERENCE) -> None:
         super().__init__()
-        sizes = (config.d_model, config.n_heads, config.d_ff, config.norm, config.dropout)
+        sizes = (config.d_model, config.n_heads, config.d_ff, config.norm, config.dropout, config.positions)
         self.layers = nn.ModuleList(parts.encoder_layer(*sizes) for _ in range(config.n_layers))
         self.norm = parts.LayerNorm(config.d_model)
 
@@ -29,7 +29,7 @@ class Decoder(nn.Module):
 
     def __init__(self, config: ModelConfig, parts: Parts = REFERENCE) -> None:
         super().__init__()
-        sizes = (config.d_model, config.n_heads, config.d_ff, config.norm, config.dropout)
+        sizes = (config.d_model, config.n_heads, config.d_ff, config.norm, config.dropout, config.positions)
         self.layers = nn.ModuleList(parts.decoder_layer(*sizes) for _ in range(config.n_layers))
         self.norm = parts.LayerNorm(config.d_model)
 
@@ -64,18 +64,18 @@ class Transformer(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        for parameter in (*self.encoder.parameters(), *self.decoder.parameters()):
-            if parameter.dim() > 1:
+        for name, parameter in (*self.encoder.named_parameters(), *self.decoder.named_parameters()):
+            if parameter.dim() > 1 and not name.endswith("positions.table"):  # these start at 0: no preference
                 nn.init.xavier_uniform_(parameter)
         # Rows of length about 1: times √D they match the positions, and as output weights they start near-uniform.
         nn.init.normal_(self.embedding.weight, std=self.config.d_model**-0.5)
         self.embedding.weight.data[self.config.pad_id] = 0.0
 
     def embed(self, ids: Tensor) -> Tensor:
-        """Token vectors times √D, plus positions: ids [B, T] -> [B, T, D].
+        """Token vectors times √D, plus positions where these are added: ids [B, T] -> [B, T, D].
 
         Raises:
-            ValueError: T is larger than ``config.max_len``.
+            ValueError: T is larger than ``config.max_len``, with a table of positions.
         """
         return self.dropout(self.positions(self.embedding(ids) * math.sqrt(self.config.d_model)))
 

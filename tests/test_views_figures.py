@@ -18,17 +18,35 @@ from course_lib.config import Preset
 from course_lib.corpora.pairs import Corpus, Pair
 from course_lib.schedules import noam_rate
 from course_lib.training import train
-from course_lib.views import figures, training
+from course_lib.views import figures, schemes, training
+from course_lib.views.depth import depth_explorer, layer_norm_explorer
 from course_lib.views.figures import Picture, Prediction, View, readable, slider
+from course_lib.views.heads import heads_side_by_side
 from course_lib.views.masks import mask_explorer
 from course_lib.views.positions import document_001_encoding, nearest_distances, sinusoid_explorer, wavelengths
 from course_lib.views.scaling import N_KEYS, SIZES, dot_products, entropy, scaling_explorer, softmax_gradient
+from course_lib.views.schemes import (
+    METHODS,
+    alibi_explorer,
+    diagonal_spread,
+    distance_explorer,
+    rotary_explorer,
+    rotary_score,
+    scores_by_method,
+)
 from course_lib.views.training import TrainingDashboard, plot_metrics, schedule_view
 
+MAPS = torch.randn(4, 5, 5, generator=torch.Generator().manual_seed(0)).softmax(-1)
 VIEWS = {
+    "heads_side_by_side": lambda predict=True: heads_side_by_side(MAPS, "a b c d e".split(), predict=predict),
+    "depth_explorer": depth_explorer,
+    "layer_norm_explorer": layer_norm_explorer,
     "mask_explorer": mask_explorer,
     "scaling_explorer": scaling_explorer,
     "sinusoid_explorer": sinusoid_explorer,
+    "rotary_explorer": rotary_explorer,
+    "alibi_explorer": alibi_explorer,
+    "distance_explorer": distance_explorer,
     "schedule_view": schedule_view,
 }
 
@@ -364,6 +382,39 @@ def test_moving_p_keeps_the_dot_products_of_the_right_formula_only():
             view.set(formula=formula, position=position, shift=4)
             seen.append(view.numbers["similarity"])
         assert (abs(seen[0] - seen[1]) < 1e-6) == (formula == "right")
+
+
+def test_rotary_scores_depend_on_the_distance_and_added_ones_do_not():
+    view, seen = rotary_explorer(predict=False), []
+    for shift in (0, 7, 40):
+        view.set(query=9, key=4, shift=shift)
+        seen.append((view.numbers["score"], view.numbers["added"]))
+        assert sum(view.numbers["shares"]) == pytest.approx(view.numbers["score"])
+    assert seen[0][0] == pytest.approx(seen[1][0]) == pytest.approx(seen[2][0]) == pytest.approx(rotary_score(5, 0)[0])
+    assert abs(seen[0][1] - seen[1][1]) > 0.01
+    query, key = (x.view(4, 2).numpy() @ [1, 1j] for x in schemes._query_and_key())  # pairs as complex numbers
+    turned = query * np.exp(1j * 5 * 10000.0 ** (-np.arange(4) / 4))
+    assert rotary_score(5, 0)[0] == pytest.approx((turned * key.conj()).real.sum() / np.sqrt(8))
+
+
+def test_alibi_numbers_are_those_of_the_paper():
+    view = alibi_explorer(predict=False)
+    view.set(n_heads=8, head=3, keys=12, queries=12)
+    assert view.numbers["slope"] == 1 / 8 and view.numbers["halving"] == pytest.approx(8 * np.log(2))
+    weights = np.exp(-np.arange(12) / 8)
+    assert view.numbers["near"] == pytest.approx(weights[:4].sum() / weights.sum())
+    view.set(n_heads=2)
+    assert view.controls["head"].value == 2 and view.numbers["slope"] == 2**-8
+
+
+@pytest.mark.parametrize("method", [method for _, method in METHODS])
+def test_only_absolute_positions_give_one_distance_different_scores(method):
+    spread = diagonal_spread(scores_by_method(method))
+    assert (spread > 0.5) == (method in ("sinusoidal", "learned")) and (spread > 0.5 or spread < 1e-5)
+    view = distance_explorer(predict=False)
+    view.set(method=method)
+    assert view.numbers["spread"] == spread
+    assert ("Absolute" in view.message.value) == (spread > 0.5)
 
 
 # ---- schedules -------------------------------------------------------------------------------------------------------

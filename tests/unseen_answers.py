@@ -67,16 +67,24 @@ WRONG = {
         (SOFTMAX, "keepdim=True)\n", "keepdim=True) + 1e-2\n"),
         (SOFTMAX, "    return", "    if x.dim() == 1: e = e[None]\n    return"),
         (SOFTMAX, "    return e", "    return 1.0 * e.squeeze()"),
-        (SOFTMAX, "return e / ", "return (e / "), # a syntax error
+        (SOFTMAX, "return e / ", "return (e / "),  # a syntax error
         (SOFTMAX, "return", "e ="),
         (SOFTMAX, "return e", "x[x > 100] = 100; return e"),
         (SOFTMAX, "keepdim=True)\n", "keepdim=True).detach()\n"),
         (SOFTMAX, "e = (x", "x = torch.tensor(x.tolist(), dtype=x.dtype); e = (x"),
-        (SOFTMAX, "e = (x", "x = x.detach().numpy(); import numpy as np; return np.exp(x) / np.exp(x).sum(-1, keepdims=True); e = (x"),
+        (
+            SOFTMAX,
+            "e = (x",
+            "x = x.detach().numpy(); import numpy as np; return np.exp(x) / np.exp(x).sum(-1, keepdims=True); e = (x",
+        ),
         (SOFTMAX, "return e / e.sum(-1, keepdim=True)", "return (e / e.sum(-1, keepdim=True)).tolist()"),
         (SOFTMAX, "return e / e.sum(-1, keepdim=True)", "return (e / e.sum(-1, keepdim=True)).double()"),
         (SOFTMAX, "return e / e.sum(-1, keepdim=True)", "return (e / e.sum(-1, keepdim=True)).round(decimals=3)"),
-        (SOFTMAX, "return e / e.sum(-1, keepdim=True)", "return (e / e.sum(-1, keepdim=True)) if x.dim() < 4 else x.softmax(0)"),
+        (
+            SOFTMAX,
+            "return e / e.sum(-1, keepdim=True)",
+            "return (e / e.sum(-1, keepdim=True)) if x.dim() < 4 else x.softmax(0)",
+        ),
         (SOFTMAX, "def softmax(x)", "@torch.no_grad()\ndef softmax(x)"),
         (SOFTMAX, "def softmax(x)", "def softmax(x, dim)"),
         (SOFTMAX, "return e / e.sum(-1, keepdim=True)", "return (e / e.sum(-1, keepdim=True)).half().to(x.dtype)"),
@@ -89,8 +97,16 @@ WRONG = {
         ("causal_mask = lambda q, k: torch.ones(q, k).bool().tril(k - q)", "k - q)", "k - q).flip(0)"),
         ("causal_mask = lambda q, k: torch.ones(q, k).bool().tril(k - q)", "k - q)", "k - q).tolist()"),
         ("causal_mask = lambda q, k: torch.ones(q, k).bool().tril(k - q)", "k - q)", "k - q).numpy()"),
-        ("causal_mask = lambda q, k: torch.ones(q, k).bool().tril(k - q)", "k - q)", "k - q) if q <= k else torch.zeros(q, k).bool()"),
-        ("causal_mask = lambda q, k: torch.ones(q, k).bool().tril(k - q)", "k - q)", "k - q) if q > 1 else torch.ones(1, 1).bool()"),
+        (
+            "causal_mask = lambda q, k: torch.ones(q, k).bool().tril(k - q)",
+            "k - q)",
+            "k - q) if q <= k else torch.zeros(q, k).bool()",
+        ),
+        (
+            "causal_mask = lambda q, k: torch.ones(q, k).bool().tril(k - q)",
+            "k - q)",
+            "k - q) if q > 1 else torch.ones(1, 1).bool()",
+        ),
         ("causal_mask = lambda q, k: torch.ones(q, k).bool().tril(k - q)", "q, k).bool", "k, k).bool"),
         ("causal_mask = lambda q, k: torch.ones(q, k).bool().tril(k - q)", "q, k: ", "q, k: 1 / 0 or "),
         ("causal_mask = lambda q, k: torch.ones(q, k).bool().tril(k - q)", "q, k: ", "t: "),
@@ -104,7 +120,11 @@ WRONG = {
         ("padding_mask = lambda i, p: (i != p)[:, None, None]", "i != p", "i.ne_(p) > 0"),
         ("padding_mask = lambda i, p: (i != p)[:, None, None]", "i != p", "i.clamp_(max=8) != p"),
         ("padding_mask = lambda i, p: (i != p)[:, None, None]", "(i != p)", "(i != p).cummin(1)[0]"),
-        ("padding_mask = lambda i, p: (i != p)[:, None, None]", "None, None]", "None, None].expand(-1, 1, i.shape[1], -1)"),
+        (
+            "padding_mask = lambda i, p: (i != p)[:, None, None]",
+            "None, None]",
+            "None, None].expand(-1, 1, i.shape[1], -1)",
+        ),
         ("padding_mask = lambda i, p: (i != p)[:, None, None]", "None, None]", "None, None].expand(-1, 2, -1, -1)"),
         ("padding_mask = lambda i, p: (i != p)[:, None, None]", "(i != p)", "(i != p if (i != p).any() else i == p)"),
     ],
@@ -132,10 +152,22 @@ WRONG = {
         (ATTENTION, "return a @ v", "return (a @ v.detach())"),
         (ATTENTION, "return a @ v", "return (a @ v).contiguous().float()"),
         (ATTENTION, "return a @ v", "v *= 1.5; return a @ v / 1.5"),
-        (ATTENTION, "if mask is not None:\n        s", "if mask is not None:\n        mask |= ~mask.any(-1, keepdim=True)\n        s"),
-        (ATTENTION, "if mask is not None:\n        s", "if mask is None: mask = torch.ones(s.shape[-2:]).bool().tril()\n    if mask is not None:\n        s"),
+        (
+            ATTENTION,
+            "if mask is not None:\n        s",
+            "if mask is not None:\n        mask |= ~mask.any(-1, keepdim=True)\n        s",
+        ),
+        (
+            ATTENTION,
+            "if mask is not None:\n        s",
+            "if mask is None: mask = torch.ones(s.shape[-2:]).bool().tril()\n    if mask is not None:\n        s",
+        ),
         (ATTENTION, "mask=None", "mask"),
-        (ATTENTION, "s = q @ k.transpose(-2, -1)", "s = q @ k.transpose(1, 2) if q.dim() == 3 else q @ k.transpose(0, 1)"),
+        (
+            ATTENTION,
+            "s = q @ k.transpose(-2, -1)",
+            "s = q @ k.transpose(1, 2) if q.dim() == 3 else q @ k.transpose(0, 1)",
+        ),
         (ATTENTION, "    a = s", "    s = s + s.mean(-2, keepdim=True)\n    a = s"),
         (ATTENTION, "s = s.masked_fill(~mask, -torch.inf)", "s = s.masked_fill(~mask, -torch.inf).clamp(min=-1e5)"),
         (ATTENTION, "s = s.masked_fill(~mask, -torch.inf)", "s = s + (mask.to(s.dtype)).log()"),
@@ -151,3 +183,106 @@ WRONG = {
     ],
 }
 
+
+# --- chapter 04 ---
+SINUSOIDS = """
+def sinusoidal_encoding(length, d_model):
+    pe = torch.zeros(length, d_model)
+    pos = torch.arange(length).unsqueeze(1).float()
+    div = torch.exp(torch.arange(0, d_model, 2).float() * (-math.log(10000.0) / d_model))
+    pe[:, 0::2] = torch.sin(pos * div)
+    pe[:, 1::2] = torch.cos(pos * div[: d_model // 2])
+    return pe
+"""
+LEARNED = """
+class LearnedPositions(nn.Module):
+    def __init__(self, max_len, d_model):
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(max_len, d_model))
+        nn.init.trunc_normal_(self.table, std=0.02)
+    def forward(self, x):
+        b, t, d = x.shape
+        if t > self.table.size(0):
+            raise ValueError(f'{t} > {self.table.size(0)}')
+        return x + self.table[None, :t, :]
+"""
+ROTARY = """
+def apply_rotary(x, positions):
+    d = x.shape[-1]
+    inv = 1.0 / (10000 ** (torch.arange(0, d, 2).float() / d))
+    f = torch.outer(positions.float(), inv).repeat_interleave(2, -1).to(x.dtype)
+    r = torch.stack([-x[..., 1::2], x[..., ::2]], -1).reshape(x.shape)
+    return x * f.cos() + r * f.sin()
+"""
+ALIBI = """
+def alibi_bias(n_heads, t_q, t_k):
+    m = 2.0 ** (-8 / n_heads * torch.arange(1, n_heads + 1))
+    q = torch.arange(t_k - t_q, t_k)
+    return -m.view(-1, 1, 1) * (q.view(-1, 1) - torch.arange(t_k)).abs()
+"""
+PLACED = """
+def spot_the_bug_04(x):
+    length, d_model = x.shape[1], x.shape[2]
+    position = torch.arange(length)[:, None]
+    angle = position / 10000 ** (torch.arange(0, d_model, 2) / d_model)
+    table = torch.zeros(length, d_model)
+    table[:, 0::2] = torch.sin(angle)
+    table[:, 1::2] = torch.cos(angle)
+    return x + table
+"""
+RIGHT |= {
+    "sinusoidal_encoding": [SINUSOIDS],
+    "LearnedPositions": [LEARNED],
+    "apply_rotary": [ROTARY],
+    "alibi_bias": [ALIBI],
+    "spot_the_bug_04": [PLACED],
+}
+WRONG |= {
+    "sinusoidal_encoding": [
+        (SINUSOIDS, "10000.0", "1000.0"),
+        (SINUSOIDS, "1::2] = torch.cos(pos * div[: d_model // 2])", "1::2] = torch.cos(pos * div)"),
+        (SINUSOIDS, "arange(length)", "arange(1, length + 1)"),
+        (SINUSOIDS, "-math.log", "math.log"),
+        (SINUSOIDS, "torch.cos(", "torch.sin("),
+        (SINUSOIDS, "return pe", "return pe / d_model"),
+        (SINUSOIDS, "return pe", "return pe[None]"),
+        (SINUSOIDS, "pos * div)", "pos * div * math.pi)"),
+    ],
+    "LearnedPositions": [
+        (LEARNED, "> self.table.size(0)", "> self.table.size(1)"),
+        (LEARNED, "t > ", "t >= "),
+        (LEARNED, "ValueError(", "IndexError("),
+        (LEARNED, "[None, :t, :]", "[None, t - 1]"),
+        (LEARNED, "x + self.table", "x - self.table"),
+        (LEARNED, "nn.Parameter(torch.zeros(max_len, d_model))", "torch.zeros(max_len, d_model)"),
+        (LEARNED, "return x + ", "return x + 2 * "),
+        (LEARNED, "b, t, d = x.shape", "t, b, d = x.shape"),
+    ],
+    "apply_rotary": [
+        (ROTARY, "-x[..., 1::2]", "x[..., 1::2]"),
+        (ROTARY, "10000", "1000"),
+        (ROTARY, "repeat_interleave(2, -1)", "repeat(1, 2)"),
+        (ROTARY, "positions.float()", "positions.float() * 2"),
+        (ROTARY, "x * f.cos() + r * f.sin()", "x * f.sin() + r * f.cos()"),
+        (ROTARY, "(torch.arange(0, d, 2).float() / d)", "(torch.arange(0, d, 2).float() / d * 2)"),
+        (ROTARY, "return x * f.cos()", "return x"),
+        (ROTARY, ".to(x.dtype)", ".double()"),
+    ],
+    "alibi_bias": [
+        (ALIBI, "-m.view", "m.view"),
+        (ALIBI, ".abs()", ""),
+        (ALIBI, "arange(t_k - t_q, t_k)", "arange(t_q)"),
+        (ALIBI, "-8 / n_heads", "-4 / n_heads"),
+        (ALIBI, "(1, n_heads + 1)", "(n_heads)"),
+        (ALIBI, "-8 / n_heads *", "-1 *"),
+        (ALIBI, ".abs()", ".abs().tril()"),
+    ],
+    "spot_the_bug_04": [
+        (PLACED, "arange(length)[:", "arange(1, length + 1)[:"),
+        (PLACED, "/ d_model)", "* 2 / d_model)"),
+        (PLACED, "torch.cos(", "torch.sin("),
+        (PLACED, "x + table", "x + table[:1]"),
+        (PLACED, "x + table", "x * 2 + table"),
+        (PLACED, "x + table", "x + table / 2"),
+    ],
+}

@@ -37,7 +37,8 @@ def _judge_one(
 def untouched(exercise: Exercise, cells: Sequence[sources.Cell]) -> bool:
     """Whether the last definition is the starter as it was."""
     source = sources.definition_of(exercise.id, cells)
-    return source is not None and sources.same_code(source, exercise.starter)
+    given = sources.definition_of(exercise.id, sources.from_history([exercise.starter]))  # without its imports
+    return source is not None and sources.same_code(source, given)
 
 
 def library_calls(exercise: Exercise, cells: Sequence[sources.Cell], name: str | None = None) -> list[str]:

@@ -6,6 +6,9 @@ A view is loaded when it is first asked for, so that importing this package draw
 from importlib import import_module
 
 _HOME = {  # view -> the module it lives in
+    "heads_side_by_side": "heads",
+    "depth_explorer": "depth",
+    "layer_norm_explorer": "depth",
     "concept_map": "drawings",
     "schedule_view": "training",
     "plot_metrics": "training",
@@ -21,6 +24,9 @@ _HOME = {  # view -> the module it lives in
     "predict_number": "prediction",
     "scaling_explorer": "scaling",
     "sinusoid_explorer": "positions",
+    "alibi_explorer": "schemes",
+    "distance_explorer": "schemes",
+    "rotary_explorer": "schemes",
 }
 __all__ = sorted(_HOME)
 
