@@ -127,7 +127,8 @@ def test_starter_is_not_attempted(e):
 
 @each_exercise
 def test_starter_has_the_signature(e):
-    namespace = in_process.load(sources.from_history([e.starter, f"def wanted{e.signature[len(e.id):]}: ..."])).namespace
+    wanted = f"def wanted{e.signature[len(e.id):]}: ..."
+    namespace = in_process.load(sources.from_history([e.starter, wanted])).namespace
     made, wanted = (list(inspect.signature(namespace[name]).parameters) for name in (e.id, "wanted"))
     assert made == wanted
 

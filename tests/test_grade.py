@@ -1,4 +1,4 @@
-"""A class of right, wrong and hostile submissions: what each earns, that the batch goes on, that nothing is changed or stays.
+"""Right, wrong and hostile submissions: what each earns, that the batch goes on, that nothing is changed or stays.
 
 All of them are graded once, in one batch; the tests look at what came of it.
 """
@@ -186,14 +186,14 @@ def test_the_same_code_is_pointed_out_the_same_idea_is_not(honest):
     assert not {"einsum.py", "loops.py", "percent.py"} & alike
 
 
-# ---- wrong ones: every misconception is named by the isolated grader, too ---------------------------------------------
+# ---- wrong ones: every misconception is named by the isolated grader, too ------------------------------------------
 
 WRONG = {
     "softmax": {
         "first_axis": "def softmax(x):\n    return x.softmax(0)",
         "everything": "def softmax(x):\n    return x.flatten().softmax(0).view_as(x)",
         "unstable": "def softmax(x):\n    return x.exp() / x.exp().sum(-1, keepdim=True)",
-        "in_place": "def softmax(x):\n    x -= x.amax(-1, keepdim=True)\n    return x.exp() / x.exp().sum(-1, keepdim=True)",
+        "in_place": "def softmax(x):\n    x -= x.amax(-1, keepdim=True)\n    e = x.exp()\n    return e / e.sum(-1, keepdim=True)",
         "float32_only": "def softmax(x):\n    return x.float().softmax(-1)",
         "detached": "def softmax(x):\n    return x.detach().softmax(-1)",
     },
@@ -321,7 +321,7 @@ def test_secrets_do_not_come_back(hostile):
 
 
 @needs_jail
-@pytest.mark.parametrize("name", [name for name in ATTACKS if "librarys" in name or "of_it" in name or "its_code" in name])
+@pytest.mark.parametrize("name", [n for n in ATTACKS if "librarys" in n or "of_it" in n or "its_code" in n])
 def test_the_librarys_own_object_is_flagged(hostile, name):
     assert "library object: softmax" in hostile.records[name]["flags"]
 

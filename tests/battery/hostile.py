@@ -438,7 +438,8 @@ attack(
     import os, site, sys
     def plant():
         places = [*sys.path, *site.getsitepackages(), sys.prefix, "PACKAGE", "PACKAGE/grading",
-                  "PACKAGE/exercises", "FOLDER", "OUT", "OUT/judged", "OUT/reports", "HOME", "HOME/.ipython", "/etc", "/usr/local/bin", "/var/tmp"]
+                  "PACKAGE/exercises", "FOLDER", "OUT", "OUT/judged", "OUT/reports", "HOME",
+                  "HOME/.ipython", "/etc", "/usr/local/bin", "/var/tmp"]
         for place in places:
             for name in ("sitecustomize.py", "evil.pth", "evil.py", ".bashrc", "conftest.py"):
                 for make in (lambda path: open(path, "w").write("evil"), lambda path: os.symlink("/etc/passwd", path)):
@@ -473,7 +474,8 @@ attack(
     def softmax(x):
         seen = [f"{k}={v}" for k, v in os.environ.items() if "SECRET" in k]
         for path in ("/proc/1/environ", "/proc/self/environ", f"/proc/{os.getppid()}/environ", "HOME/.netrc",
-                     "/root/.ssh", "/etc/shadow", "/etc/passwd", "/home", "/var", "/run/docker.sock", "/var/run/docker.sock"):
+                     "/root/.ssh", "/etc/shadow", "/etc/passwd", "/home", "/var", "/run/docker.sock",
+                     "/var/run/docker.sock"):
             try:
                 seen += [os.listdir(path)] if os.path.isdir(path) else [open(path, errors="ignore").read()]
             except OSError: pass
