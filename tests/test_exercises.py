@@ -81,6 +81,15 @@ def test_definition_is_complete(e):
 
 
 @each_exercise
+def test_the_section_to_read_again_is_there(e):
+    chapter, section = re.fullmatch(r"chapter (\d\d), “(.+)”", e.read_again).groups()
+    assert int(chapter) == e.chapter
+    (source,) = (ROOT / "notebooks/source").glob(f"{chapter}_*.py")
+    headings = re.findall(r"^# #+ (.*)$", source.read_text(encoding="utf-8"), re.MULTILINE)
+    assert any(section in heading for heading in headings)
+
+
+@each_exercise
 def test_the_reference_is_the_library(e):
     assert e.reference.__module__.startswith("course_lib.")
     if e.id in Parts.__dataclass_fields__:
