@@ -5,7 +5,19 @@ from collections.abc import Sequence
 
 import typer
 
-from course_lib.commands import check, doctor, evaluate, exercises, grade, lab, progress, train, translate
+from course_lib.commands import (
+    check,
+    doctor,
+    evaluate,
+    exercises,
+    export,
+    grade,
+    lab,
+    new_exercise,
+    progress,
+    train,
+    translate,
+)
 from course_lib.errors import CourseError
 
 app = typer.Typer(
@@ -23,6 +35,8 @@ for command, module in [
     (exercises.exercises, exercises),
     (check.check, check),
     (grade.grade, grade),
+    (export.export, export),
+    (new_exercise.new_exercise, new_exercise),
     (progress.progress, progress),
 ]:
     app.command(epilog=module.EXAMPLE)(command)
