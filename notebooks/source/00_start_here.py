@@ -375,9 +375,9 @@ from course_lib.workshop import quiz
 # | 02 | Attention is alignment (Bahdanau) | the first attention, as it was invented |
 # | **II** | **The Transformer, part by part** | |
 # | 03 | [Scaled dot-product attention and masks](03_attention.ipynb) | the heart of it |
-# | 04 | Position | sinusoids, learned tables, rotations |
-# | 05 | Many heads | multi-head attention |
-# | 06 | Feed-forward, residuals, normalisation: the encoder | an encoder layer |
+# | 04 | [Position](04_position.ipynb) | sinusoids, learned tables, rotations |
+# | 05 | [Many heads](05_many_heads.ipynb) | multi-head attention |
+# | 06 | [Feed-forward, residuals, normalisation: the encoder](06_encoder.ipynb) | an encoder layer |
 # | 07 | The decoder and the whole Transformer | the whole model |
 # | **III** | **It translates** | |
 # | 08 | From text to tensors | a tokenizer |
