@@ -125,7 +125,7 @@ The check follows your arrows. From the Transformer one must come to all of its 
             "no_part_is_a_whole", 2, "An arrow goes from a whole to its part. What is attention made of, and what not?",
             {}, {"self-attention": "feed-forward network, Transformer, encoder",
                  "feed-forward network": "self-attention, Transformer", "Transformer": "Transformer, sequence model"},
-            arrows=[("sequence model", "self-attention")],
+            arrows=[("sequence model", part) for part in ("self-attention", "cross-attention", "feed-forward network")],
         ),
     ),
     misconceptions=(
@@ -138,6 +138,10 @@ The check follows your arrows. From the Transformer one must come to all of its 
             "printed_arrows_kept", lambda: [*printed_edges()(), *concept_edges()],
             "Your new arrows are right. Of the printed ones some are still wrong: which of them ends at what is no "
             "part of where it begins?",
+        ),
+        Misconception(
+            "nothing_leads_anywhere", lambda: [],
+            "Nothing leads where it should. Are the names spelled as above, and is each arrow a pair (from, to)?",
         ),
         Misconception("turned_round", edges(turned=True), "All of your arrows point from the part to the whole."),
         Misconception(

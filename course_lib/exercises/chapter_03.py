@@ -825,6 +825,15 @@ The result is `[…, Tq, Dv]`, in the dtype of the inputs, which stay as they we
             "arise, or stop it before the softmax.",
         ),
         Misconception(
+            "nan_replaced_at_the_end",
+            steps(
+                hide=lambda s, mask: s.masked_fill(~mask, -torch.inf),
+                finish=lambda a, v, mask: (a @ v).nan_to_num(),
+            ),
+            "The NaN is gone from the result but not from the gradient of the values: they were multiplied by NaN. Let "
+            "it not arise, or replace it before the weights meet the values.",
+        ),
+        Misconception(
             "unstable", steps(weigh=lambda s: s.exp() / s.exp().sum(-1, keepdim=True)),
             "This is what happens when exp is taken of large scores as they are: it overflows, and inf/inf is NaN.",
         ),

@@ -436,7 +436,8 @@ def walk(submission, inputs):
     parameter, m, v = inputs["parameter"], inputs["m"], inputs["v"]
     places = []
     for step, gradient in enumerate(inputs["gradients"], 1):
-        parameter, m, v = submission(parameter, gradient, m, v, step, 0.1, 0.9, 0.99, 1e-8)
+        found = submission(parameter, gradient, m, v, step, 0.1, 0.9, 0.99, 1e-8)
+        parameter, m, v = (x.detach() if isinstance(x, torch.Tensor) else x for x in found)
         places.append(parameter)
     return {"the parameter after each step": torch.stack(places)}
 
@@ -709,6 +710,7 @@ def measure(submission, inputs):
         "dropout was on during evaluation": any(training for training, _ in model.calls),
         "operations were recorded for a gradient": any(recorded for _, recorded in model.calls),
         "model.training afterwards": model.training,
+        "operations are recorded again afterwards": torch.is_grad_enabled(),
     }
 
 
@@ -719,6 +721,7 @@ def expect_measured(inputs: dict) -> dict:
             "dropout was on during evaluation": False,
             "operations were recorded for a gradient": False,
             "model.training afterwards": inputs["training"],
+            "operations are recorded again afterwards": True,
         }
     table, surprises = inputs["table"].double(), []
     for source, target in inputs["batches"]:
@@ -790,6 +793,11 @@ def slices_without_bos(model, batches, bos_id, pad_id):
             total, n_tokens = total + each[wanted != pad_id].sum().item(), n_tokens + (wanted != pad_id).sum().item()
     model.train(was_training)
     return total / n_tokens
+
+
+def evaluation_with_switch(model, batches, bos_id, pad_id):
+    torch.set_grad_enabled(False)
+    return half_repaired()(model, batches, bos_id, pad_id)
 
 
 def evaluation_by_sums(model, batches, bos_id, pad_id):
@@ -920,6 +928,10 @@ This is `evaluate_model` of document 004, §5.2, fitted to our models: `model(so
         Misconception(
             "recorded", half_repaired(quiet=False),
             "eval() turns dropout off. It does not stop PyTorch from recording operations for a gradient (E137).",
+        ),
+        Misconception(
+            "record_left_off", evaluation_with_switch,
+            "You switch the record for gradients off for good: nothing could be trained afterwards. `with` ends it.",
         ),
         Misconception(
             "dropout_on", half_repaired(before=lambda model: None, after=lambda *_: None),
