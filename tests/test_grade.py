@@ -50,6 +50,10 @@ def snapshot(*folders: Path) -> dict[str, str]:
     return found
 
 
+def names(folder: Path) -> set[str]:
+    return {str(path) for path in folder.rglob("*") if "__pycache__" not in path.parts}
+
+
 def workers_alive() -> list[str]:
     """Processes that a grader started."""
     found = []
@@ -127,14 +131,14 @@ def hostile(tmp_path_factory) -> Graded:
         (graded.folder / "notes.txt").write_text("no submission")
         with open(graded.folder / "huge.ipynb", "wb") as file:
             file.truncate(batch.MAX_FILE + 1)
-        before, course = snapshot(graded.folder, graded.home), set(snapshot(workers.PACKAGE))
+        before, course = snapshot(graded.folder, graded.home), names(workers.PACKAGE)
         os.environ["A_SECRET"] = SECRET
         try:
             options = ["--exercise", "softmax", "--exercise", "causal_mask", "--timeout", 2, "--seed", 11, "--jobs", 2]
             graded.status = run("grade", graded.folder, "--out", graded.out, *options)
         finally:
             del os.environ["A_SECRET"]
-        after, course_after = snapshot(graded.folder, graded.home), set(snapshot(workers.PACKAGE))
+        after, course_after = snapshot(graded.folder, graded.home), names(workers.PACKAGE)
         graded.changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
         graded.changed |= (course - course_after) | {path for path in course_after - course if PLANTED.search(path)}
         graded.visitors = visitors

@@ -95,7 +95,7 @@ def add_skeleton(id: str, chapter: int, title: str, signature: str, folder: Path
         if found is None:
             raise CourseError(f"{path} has no line EXERCISES = (…)")
         block = BLOCK.format(
-            id=id, chapter=chapter, title=title, signature=signature, constant=constant, line="-" * (114 - len(id))
+            id=id, chapter=chapter, title=title, signature=signature, constant=constant, line="-" * (113 - len(id))
         )
         names = [name.strip() for name in found["names"].split(",") if name.strip()] + [constant]
         listed = f"EXERCISES = ({', '.join(names)}{',' if len(names) == 1 else ''})"

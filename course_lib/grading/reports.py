@@ -21,7 +21,7 @@ from course_lib.grading.results import SIGNS, code
 LEVELS = {
     "jail": "each submission ran in a jail: no network, no other process, no other file than its own",
     "docker": "each submission ran in a container without network",
-    "process": "submissions were NOT isolated: each could have done whatever the person who graded can do",
+    "process": "each submission could have done whatever the person who graded can do",
 }
 WORDS = {
     "passed": "passed",
