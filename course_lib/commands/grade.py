@@ -68,5 +68,8 @@ def grade(
         f"{len(result.records)} submissions judged{before} in {result.seconds:.0f} s "
         f"(isolation: {result.settings.isolation}, seed {result.settings.seed}): {written}"
     )
+    if result.failures:
+        typer.echo(f"course: not judged, through a fault of the grader: {', '.join(result.failures)}", err=True)
+        raise typer.Exit(1)
     if result.settings.isolation == "process":
         typer.echo("course: nothing was isolated: a submission could have done whatever you can do", err=True)

@@ -19,7 +19,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import chdir, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from multiprocessing.connection import wait
@@ -31,7 +31,7 @@ from course_lib.grading.exercise import Exercise
 from course_lib.grading.in_process import OutOfTime, missing, work_limit
 from course_lib.grading.judge import judge
 from course_lib.grading.results import CheckResult, ExerciseResult
-from course_lib.grading.submission import library_calls, untouched
+from course_lib.grading.submission import untouched
 from course_lib.grading.values import Observation
 
 MAX_FILE = 32 << 20
@@ -94,6 +94,11 @@ class Batch:
     judged: int = 0  # of these, now; the others were known from before
     seconds: float = 0.0
 
+    @property
+    def failures(self) -> list[str]:
+        """Submissions that could not be judged through a fault of ours."""
+        return [record["submission"] for record in self.records if record.get("failure")]
+
     def to_json(self) -> dict:
         keys = ("submission", "student", "exercises", "points", "max_points", "late", "counts")
         submissions = [
@@ -132,9 +137,11 @@ def grade(
     started = time.monotonic()
     if not folder.is_dir():
         raise CourseError(f"{folder} is not a folder")
+    folder, out = folder.resolve(), out.resolve()
+    sys.path[:] = [path for path in sys.path if Path(path or ".").resolve() != folder]
     entries = find(folder)
     if not entries:
-        raise CourseError(f"there is no notebook (.ipynb) and no Python file (.py) in {folder}")
+        raise CourseError(f"there is no notebook (.ipynb) and no Python file (.py) in {folder} itself")
     people = read_roster(roster) if roster else {}
     level = workers.choose_level(isolation)
     kept = out / "judged"
@@ -142,7 +149,7 @@ def grade(
         kept.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CourseError(f"{out} cannot be written: {error.strerror}") from None
-    hidden = tuple(str(path.resolve()) for path in (folder, out))
+    hidden = str(folder), str(out)
     seed = _seed_of(out) if seed is None else seed
     settings = Settings(bank, about, seed, level, limits or workers.Limits(), tuple(exercises), hidden)
     write(out / "batch.json", json.dumps({"seed": settings.seed}))
@@ -157,10 +164,10 @@ def grade(
             waiting.append(entry)
     batch = Batch(settings, judged=len(waiting))
     for entry, record in _judge_all(waiting, settings, jobs):
-        record["key"] = _key(entry, key)
+        record["key"] = "" if record.get("failure") else _key(entry, key)  # judged again the next time
         write(kept / f"{file_name(entry.name)}.json", json.dumps(record))
         records[entry.name] = record
-        progress(len(records), len(entries), entry.name)
+        progress(len(records), len(entries), workers.clean(entry.name, 60))
     batch.records = [records[entry.name] for entry in entries]
     _finish(batch, {entry.name: entry for entry in entries}, people, deadline)
     batch.seconds = time.monotonic() - started
@@ -249,7 +256,7 @@ def judge_entry(entry: Entry, settings: Settings, template) -> dict:
         with work_limit(READ_SECONDS):
             submission = sources.read(entry.path)
             about = settings.chosen() or settings.about(submission)
-            calls = {exercise.id: library_calls(exercise, submission.cells) for exercise in about}
+            calls = {exercise.id: flags.librarys(exercise, submission.cells) for exercise in about}
             notes = {exercise.id: flags.about_solution(exercise, submission.cells) for exercise in about}
             prints = {exercise.id: flags.fingerprints(exercise, submission.cells) for exercise in about}
             remarks = flags.about_notebook(submission.cells)
@@ -380,7 +387,8 @@ class _Judge:
         context = multiprocessing.get_context("spawn")
         self.pipe, inside = context.Pipe()
         self.process = context.Process(target=_be_judge, args=(inside, self.settings), daemon=True)
-        self.process.start()
+        with chdir("/"):  # where it starts it imports from: never among the submissions
+            self.process.start()
         inside.close()
         self.entry: Entry | None = None
         self.until = 0.0
@@ -429,7 +437,7 @@ def _be_judge(pipe, settings: Settings) -> None:
             except Exception as error:  # ours, not the submission's: say so, and go on with the others
                 traceback.print_exc(file=sys.stderr)
                 problem = f"{entry.name} could not be judged ({type(error).__name__} in the grader)"
-                record = unreadable(entry, settings, problem)
+                record = unreadable(entry, settings, problem) | {"failure": True}
             try:
                 pipe.send(record)
             except OSError:

@@ -75,6 +75,15 @@ def takes_librarys(exercise: Exercise, cells: Sequence[sources.Cell]) -> bool:
     return defined(exercise.id, len(statements))
 
 
+def librarys(exercise: Exercise, cells: Sequence[sources.Cell]) -> list[str]:
+    """Functions that do the exercise's work, the library's own among them, which the definition or its needs use."""
+    source = sources.standalone(exercise.id, cells)
+    if source is None:
+        return []
+    own = [exercise.reference.__name__] if "course_lib" in source else []
+    return sources.library_calls(source, [*exercise.library_calls, *own])
+
+
 def about_solution(exercise: Exercise, cells: Sequence[sources.Cell]) -> list[str]:
     """Remarks on the definition of an exercise and on what it needs."""
     source = sources.standalone(exercise.id, cells)

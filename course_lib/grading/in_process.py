@@ -246,4 +246,3 @@ def _where(error: BaseException) -> str:
         if frame.line and not frame.filename.startswith(NOT_THEIRS):
             return f"line {frame.lineno}: `{frame.line}`"
     return ""
-

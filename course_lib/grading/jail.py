@@ -16,7 +16,7 @@ import platform
 import resource
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 LINUX = sys.platform == "linux"
@@ -41,13 +41,13 @@ PROCESSES, OPEN_FILES, FILE_BYTES = 16, 64, 16 << 20
 FIRST_UID = 1_800_000_000  # of nobody: a grader run by root gives each of its workers one of these
 
 
-def open_house(root: str, visible: Iterable[str], hidden: Iterable[str]) -> None:
+def open_house(root: str, plan: Sequence[tuple[str, Sequence[str]]]) -> None:
     """In a process with one thread: new namespaces, and in them at `root` what a submission will see.
 
     Args:
         root: an empty folder.
-        visible: folders and files that are seen, read-only, in their places.
-        hidden: folders that are not, though they lie in visible ones.
+        plan: one after the other ("show", paths), folders and files that are seen, read-only, in their places, and
+            ("hide", paths), folders that are not, though they lie in those that are.
 
     Raises:
         OSError: the kernel does not allow it.
@@ -63,15 +63,16 @@ def open_house(root: str, visible: Iterable[str], hidden: Iterable[str]) -> None
             Path(f"/proc/self/{name}").write_text(text)
     _mount(None, "/", None, MS_REC | MS_PRIVATE)
     _mount("tmpfs", root, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,mode=755")
-    for path in _outermost(visible):
-        _show(path, root)
     for name in DEVICES:
         _show(f"/dev/{name}", root)
     for name in ("proc", "tmp", "dev/shm"):
         os.makedirs(f"{root}/{name}", exist_ok=True)
-    for path in hidden:
-        if os.path.isdir(f"{root}{path}"):
-            _mount("tmpfs", f"{root}{path}", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,mode=755")
+    for step, paths in plan:
+        for path in _outermost(paths):
+            if step == "show":
+                _show(path, root)
+            elif os.path.isdir(f"{root}{path}"):
+                _mount("tmpfs", f"{root}{path}", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=64k,mode=755")
     for place in _mounts_below(root):
         _make_read_only(place)
 
@@ -179,7 +180,7 @@ def try_out(root: str) -> None:
     builder = os.fork()
     if builder == 0:
         try:
-            open_house(root, SYSTEM, [])
+            open_house(root, [("show", SYSTEM)])
             new_room()
             first = os.fork()
             if first == 0:

@@ -44,23 +44,25 @@ def template(control: int, settings: dict) -> None:
 
     Args:
         control: a Unix socket. The answer is b"ready" or, in one line, why the jail cannot be built.
-        settings: "jail" (bool), "root", "visible" and "hidden" for `jail.open_house`, "memory" in bytes, "cpu_seconds".
+        settings: "jail" (bool), "root" and "plan" for `jail.open_house`, "memory" in bytes, "cpu_seconds".
     """
     connection = socket.socket(fileno=control)
     try:
         if settings["jail"]:
-            jail.open_house(settings["root"], settings["visible"], settings["hidden"])
+            jail.open_house(settings["root"], settings["plan"])
         warm_up()
         uid = jail.FIRST_UID + os.getpid()
         settings["uid"] = uid if settings["jail"] or _readable_by(uid) else os.geteuid()
     except Exception as error:
         connection.send(" ".join(f"{type(error).__name__}: {error}".split())[:500].encode())
         return
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers need no one to wait for them
     jail.die_with_parent()
     connection.send(b"ready")
     while True:
         message, descriptors, _, _ = socket.recv_fds(connection, 16, 2)
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, 0 if not message else os.WNOHANG)[0]:
+                pass
         if not message:
             return
         channel, leash = descriptors
@@ -68,7 +70,6 @@ def template(control: int, settings: dict) -> None:
             code = 1
             try:
                 connection.close()
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 keep(channel, leash, settings)
                 code = 0
             finally:

@@ -84,12 +84,17 @@ class Template:
         self.root = tempfile.mkdtemp(prefix="course-jail-")
         paths = [path for path in sys.path if path and os.path.exists(path)]
         packages = [path for path in paths if "site-packages" in path or "dist-packages" in path]
-        secret = [PACKAGE / "exercises", PACKAGE / "grading", *hidden]
+        secret = [str(PACKAGE / "exercises"), str(PACKAGE / "grading"), *(str(path) for path in hidden)]
+        checkout = [] if str(PACKAGE.parent) in packages else [str(PACKAGE.parent)]  # with its tests and the rest
         settings = {
             "jail": level == "jail",
             "root": self.root,
-            "visible": [*jail.SYSTEM, sys.prefix, sys.base_prefix, *packages, str(PACKAGE)],
-            "hidden": [str(path) for path in secret],
+            "plan": [
+                ("show", [*jail.SYSTEM, sys.prefix, sys.base_prefix]),
+                ("hide", checkout),
+                ("show", [sys.prefix, *packages, str(PACKAGE)]),
+                ("hide", secret),
+            ],
             "memory": int(limits.memory * (1 << 30)),
             "cpu_seconds": int(limits.total) + 10,
         }
@@ -149,15 +154,15 @@ class Process:
         self.leash.settimeout(START_SECONDS)
         self.pid = 0
 
-    def worked(self) -> float:
-        """Seconds of work so far, as far as the machine tells."""
+    def work(self) -> tuple[float, bool]:
+        """Seconds of work so far, and whether it is waiting now; as far as the machine tells."""
         try:
             if not self.pid:
                 self.pid = int(self._line())
             fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), fields[0] == "S"
         except (OSError, ValueError):
-            return 0.0
+            return 0.0, False
 
     def _line(self) -> bytes:
         """The first line of what the keeper says: the worker's process id."""
@@ -209,8 +214,8 @@ class Container:
     def __init__(self, channel: wire.Channel, process: subprocess.Popen, name: str) -> None:
         self.channel, self.process, self.name = channel, process, name
 
-    def worked(self) -> float:
-        return 0.0
+    def work(self) -> tuple[float, bool]:
+        return 0.0, False
 
     def end(self) -> dict:
         subprocess.run(["docker", "kill", self.name], capture_output=True, timeout=60, check=False)
@@ -351,17 +356,25 @@ class Submitted:
         if self.process is not None:
             self._end()
 
-    def _receive(self, seconds: float, max_body: int = wire.MAX_BODY) -> object:
-        """What the worker says within so many seconds of work, and somewhat more if it does not stop by itself."""
-        start = self.process.worked()
-        return self.process.channel.receive(
-            PATIENCE * seconds + GRACE, max_body, lambda: self.process.worked() - start > seconds + GRACE
-        )
-
     @property
     def flags(self) -> list[str]:
         left = self.left_behind
         return self.cell_flags + ([f"processes left behind, and ended: {left}"] if left else [])
+
+    def _receive(self, seconds: float, max_body: int = wire.MAX_BODY) -> object:
+        """What the worker says within so many seconds of work; one that only waits is given no more time than that."""
+        before, started, waited = self.process.work()[0], time.monotonic(), 0
+        last = before
+
+        def given_up() -> bool:
+            nonlocal last, waited
+            work, waits = self.process.work()
+            waited = waited + 1 if waits and work == last else 0
+            last = work
+            longer = time.monotonic() - started > seconds + GRACE
+            return work - before > seconds + GRACE or (longer and waited >= 4)
+
+        return self.process.channel.receive(PATIENCE * seconds + GRACE, max_body, given_up)
 
     def _ask(self, exercise: Exercise, check: Check, inputs: dict) -> Observation:
         if self.process is None and not self.over:
