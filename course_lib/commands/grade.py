@@ -24,7 +24,7 @@ def grade(
         str, typer.Option(help="How submissions are kept in: auto, jail (Linux), docker, or process (not at all).")
     ] = "auto",
     seed: Annotated[
-        int | None, typer.Option(min=0, help="The same seed gives the same marks; new if left out.")
+        int | None, typer.Option(min=0, max=2**32 - 1, help="The same seed gives the same marks; new if left out.")
     ] = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for each call of a submission's code.")] = 5.0,
     memory_gib: Annotated[float, typer.Option(min=0.1, help="Memory a submission may take.")] = 2.0,
@@ -52,7 +52,8 @@ def grade(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}", markup=False)
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
         result = batch.grade(
             folder, out, bank, exercises_of,
