@@ -226,7 +226,8 @@ def test_sheet_solved_gets_full_marks(chapter, tmp_path, course_home):
     assert f"{parts} mine {sum(e.points for e in exercises)}" in shown["end"]
     nbformat.write(sheet, tmp_path / "sheet.ipynb")
     submission = sources.read(tmp_path / "sheet.ipynb")
-    assert exercises_of(submission) == exercises
+    # what an answer defines besides, a softmax for its attention, is judged as well
+    assert [e for e in exercises_of(submission) if e.chapter == chapter] == exercises
     result = judge_submission(submission, exercises, seed=8)
     assert result.points == result.max_points > 0 and result.flags == ()
 
