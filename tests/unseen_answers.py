@@ -286,3 +286,257 @@ WRONG |= {
         (PLACED, "x + table", "x + table / 2"),
     ],
 }
+# --- chapters 05 and 06 -----------------------------------------------------------------------------------------------
+SPLIT = """
+def split_heads(x, n_heads):
+    b, t, d = x.shape
+    if d % n_heads:
+        raise ValueError(f"{d} features, {n_heads} heads")
+    return x.reshape(b, t, n_heads, d // n_heads).permute(0, 2, 1, 3)
+"""
+MERGE = """
+def merge_heads(x):
+    b, h, t, d = x.shape
+    return x.permute(0, 2, 1, 3).reshape(b, t, h * d)
+"""
+MHA = """
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model, n_heads):
+        super().__init__()
+        if d_model % n_heads != 0:
+            raise ValueError("not divisible")
+        self.h, self.dh = n_heads, d_model // n_heads
+        self.query = nn.Linear(d_model, d_model)
+        self.key = nn.Linear(d_model, d_model)
+        self.value = nn.Linear(d_model, d_model)
+        self.output = nn.Linear(d_model, d_model)
+
+    def forward(self, q, k, v, mask=None):
+        b, tq, d = q.shape
+        tk = k.shape[1]
+        Q = self.query(q).view(b, tq, self.h, self.dh).transpose(1, 2)
+        K = self.key(k).view(b, tk, self.h, self.dh).transpose(1, 2)
+        V = self.value(v).view(b, tk, self.h, self.dh).transpose(1, 2)
+        s = Q @ K.transpose(-2, -1) / math.sqrt(self.dh)
+        if mask is not None:
+            s = s.masked_fill(~mask, torch.finfo(s.dtype).min)
+        a = s.softmax(-1)
+        if mask is not None:
+            a = a.masked_fill(~mask, 0.0)
+        z = (a @ V).transpose(1, 2).reshape(b, tq, d)
+        return self.output(z)
+"""
+BUG_05 = """
+def spot_the_bug_05(x, w_q, w_k, w_v, w_o, n_heads):
+    b, t, d_model = x.shape
+    d_head = d_model // n_heads
+    query, key, value = ((x @ w).view(b, t, n_heads, d_head).transpose(1, 2) for w in (w_q, w_k, w_v))
+    weights = (query @ key.transpose(-2, -1) / math.sqrt(d_head)).softmax(dim=-1)
+    return (weights @ value).transpose(1, 2).reshape(b, t, d_model) @ w_o
+"""
+NORM = """
+class LayerNorm(nn.Module):
+    def __init__(self, d_model, eps=1e-5):
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(d_model))
+        self.bias = nn.Parameter(torch.zeros(d_model))
+        self.eps = eps
+
+    def forward(self, x):
+        mean = x.mean(-1, keepdim=True)
+        variance = ((x - mean) ** 2).mean(-1, keepdim=True)
+        return self.gain * (x - mean) / torch.sqrt(variance + self.eps) + self.bias
+"""
+FEED = """
+class FeedForward(nn.Module):
+    def __init__(self, d_model, d_ff):
+        super().__init__()
+        self.expand = nn.Linear(d_model, d_ff)
+        self.contract = nn.Linear(d_ff, d_model)
+
+    def forward(self, x):
+        return self.contract(torch.relu(self.expand(x)))
+"""
+GELU = """
+def gelu(x):
+    return 0.5 * x * (1 + torch.erf(x / 2 ** 0.5))
+"""
+ENCODER = (
+    "from course_lib.attention import MultiHeadAttention\nfrom course_lib.blocks import LayerNorm\n"
+    + FEED
+    + """
+class EncoderLayer(nn.Module):
+    def __init__(self, d_model, n_heads, d_ff, norm="pre"):
+        super().__init__()
+        if norm not in ("pre", "post"):
+            raise ValueError(f"norm={norm}")
+        self.norm = norm
+        self.attention = MultiHeadAttention(d_model, n_heads)
+        self.feed_forward = FeedForward(d_model, d_ff)
+        self.norm_1, self.norm_2 = LayerNorm(d_model), LayerNorm(d_model)
+
+    def forward(self, x, mask=None):
+        if self.norm == "pre":
+            y = self.norm_1(x)
+            x = x + self.attention(y, y, y, mask)
+            return x + self.feed_forward(self.norm_2(x))
+        x = self.norm_1(x + self.attention(x, x, x, mask))
+        return self.norm_2(x + self.feed_forward(x))
+"""
+)
+BUG_06 = """
+def spot_the_bug_06(x, gain, bias, w_1, b_1, w_2, b_2):
+    y = torch.nn.functional.layer_norm(x, x.shape[-1:], gain, bias)
+    hidden = torch.nn.functional.gelu(y @ w_1 + b_1)
+    return x + hidden @ w_2 + b_2
+"""
+RIGHT |= {
+    "split_heads": [
+        SPLIT,
+        "def split_heads(x, n):\n    if x.shape[2] % n:\n        raise ValueError\n    return torch.stack(torch.tensor_split(x, n, dim=-1), 1)",
+    ],
+    "merge_heads": [MERGE, "merge_heads = lambda x: torch.cat([h for h in x.transpose(0, 1)], -1)"],
+    "MultiHeadAttention": [
+        MHA,
+        SPLIT + MERGE + MHA.replace("z = (a @ V).transpose(1, 2).reshape(b, tq, d)", "z = merge_heads(a @ V)"),
+        MHA.replace(
+            "        if mask is not None:\n            a = a.masked_fill(~mask, 0.0)",
+            "        if mask is not None:\n            a = a * mask.any(-1, keepdim=True)",
+        ),
+        MHA.replace("if d_model % n_heads != 0:", "if d_model // n_heads * n_heads < d_model:"),
+    ],
+    "spot_the_bug_05": [BUG_05],
+    "LayerNorm": [
+        NORM,
+        NORM.replace("((x - mean) ** 2).mean(-1, keepdim=True)", "x.var(dim=-1, unbiased=False, keepdim=True)"),
+        NORM.replace("torch.ones(d_model)", "torch.full((d_model,), 1.0)"),
+    ],
+    "gelu": [GELU, "gelu = nn.GELU()", "gelu = lambda x: x * torch.special.erfc(-x * 0.5 ** 0.5) / 2"],
+    "FeedForward": [
+        FEED,
+        FEED.replace("torch.relu(self.expand(x))", "self.expand(x).clamp(min=0)"),
+        "class FeedForward(nn.Sequential):\n    def __init__(self, a, b):\n        from collections import OrderedDict\n        super().__init__(OrderedDict(expand=nn.Linear(a, b), bend=nn.ReLU(), contract=nn.Linear(b, a)))",
+    ],
+    "EncoderLayer": [
+        ENCODER,
+        ENCODER.replace("from course_lib.blocks import LayerNorm\n", NORM),
+        ENCODER.replace("from course_lib.attention import MultiHeadAttention\n", MHA),
+    ],
+    "spot_the_bug_06": [
+        BUG_06,
+        NORM
+        + BUG_06.replace("torch.nn.functional.gelu(", "gelu(").replace(
+            "def spot", "from course_lib.blocks import gelu\n\ndef spot"
+        ),
+    ],
+}
+WRONG |= {
+    "split_heads": [
+        (SPLIT, ".permute(0, 2, 1, 3)", ".permute(0, 2, 3, 1)"),
+        (SPLIT, "reshape(b, t, n_heads, d // n_heads).permute(0, 2, 1, 3)", "reshape(b, n_heads, t, d // n_heads)"),
+        (SPLIT, "ValueError", "TypeError"),
+        (SPLIT, "if d % n_heads", "if t % n_heads"),
+        (SPLIT, "return x", "return x.flip(-1)"),
+        (SPLIT, "return x", "x *= 2; return 0.5 * x"),
+    ],
+    "merge_heads": [
+        (MERGE, ".permute(0, 2, 1, 3)", ".permute(0, 2, 3, 1)"),
+        (MERGE, ".permute(0, 2, 1, 3)", ""),
+        (MERGE, "return x", "return x.flip(1)"),
+        (MERGE, "return x", "return x.float()"),
+    ],
+    "MultiHeadAttention": [
+        (MHA, "math.sqrt(self.dh)", "self.dh"),
+        (MHA, "math.sqrt(self.dh)", "math.sqrt(self.h)"),
+        (MHA, "math.sqrt(self.dh)", "math.sqrt(d)"),
+        (MHA, ".view(b, tk, self.h, self.dh).transpose(1, 2)\n        s", ".view(b, self.h, tk, self.dh)\n        s"),
+        (MHA, "return self.output(z)", "return z"),
+        (MHA, "return self.output(z)", "return self.output(z) + q"),
+        (MHA, "self.key(k)", "self.key(q)"),
+        (MHA, "self.value(v)", "self.value(k)"),
+        (MHA, "softmax(-1)", "softmax(-2)"),
+        (MHA, "            a = a.masked_fill(~mask, 0.0)", "            pass"),
+        (MHA, "masked_fill(~mask, torch", "masked_fill(mask, torch"),
+        (MHA, "masked_fill(~mask, torch.finfo(s.dtype).min)", "masked_fill(~mask, -1e1)"),
+        (MHA, "raise ValueError", "raise RuntimeError"),
+        (MHA, "self.output = nn.Linear(d_model, d_model)", "self.output = nn.Linear(d_model, d_model, bias=False)"),
+        (MHA, "self.output = ", "self.scale = nn.Parameter(torch.ones(1)); self.output = "),
+        (MHA, "transpose(1, 2).reshape", "reshape"),
+        (MHA, "a = s.softmax(-1)", "a = s.softmax(-1).detach()"),
+        (MHA, "mask=None):\n", "mask=None):\n        mask = None\n"),
+        (MHA, "a = s.softmax(-1)", "a = s.exp() / s.exp().sum(-1, keepdim=True)"),
+    ],
+    "spot_the_bug_05": [
+        (BUG_05, " @ w_o", ""),
+        (BUG_05, ".view(b, t, n_heads, d_head).transpose(1, 2)", ".view(b, n_heads, t, d_head)"),
+        (BUG_05, "math.sqrt(d_head)", "math.sqrt(d_model)"),
+        (BUG_05, "value).transpose(1, 2)", "value)"),
+        (BUG_05, "w_o\n", "w_o.T\n"),
+        (BUG_05, "in (w_q, w_k, w_v)", "in (w_k, w_q, w_v)"),
+    ],
+    "LayerNorm": [
+        (NORM, "torch.sqrt(variance + self.eps)", "(torch.sqrt(variance) + self.eps)"),
+        (NORM, "+ self.eps", "+ 1e-5"),
+        (NORM, "+ self.eps", ""),
+        (NORM, "eps=1e-5", "eps=1e-6"),
+        (NORM, "eps=1e-5", "eps=1e-3"),
+        (NORM, "** 2).mean(-1, keepdim=True)", "** 2).sum(-1, keepdim=True) / max(1, x.shape[-1] - 1)"),
+        (NORM, "torch.ones", "torch.zeros"),
+        (NORM, "torch.zeros(d_model)", "torch.ones(d_model)"),
+        (NORM, "nn.Parameter(torch.ones(d_model))", "torch.ones(d_model)"),
+        (NORM, "self.gain * (x - mean)", "(1 + self.gain) * (x - mean)"),
+        (NORM, "mean = x.mean(-1, keepdim=True)", "mean = x.mean(-1, keepdim=True).detach()"),
+        (NORM, "mean = x.mean(-1, keepdim=True)", "mean = x.mean(0, keepdim=True)"),
+        (NORM, "+ self.bias", ""),
+    ],
+    "gelu": [
+        (GELU, "/ 2 ** 0.5", "/ 2"),
+        (GELU, "0.5 * x", "x"),
+        (GELU, "1 + ", ""),
+        (GELU, "torch.erf(x / 2 ** 0.5)", "torch.tanh(0.7978845608 * (x + 0.044715 * x ** 3))"),
+        (GELU, "return ", "return F.relu(x) if x.dim() > 2 else "),
+        (GELU, "0.5 * x", "0.5 * x.detach()"),
+    ],
+    "FeedForward": [
+        (FEED, "torch.relu(self.expand(x))", "self.expand(x)"),
+        (FEED, "torch.relu(self.expand(x))", "F.gelu(self.expand(x))"),
+        (
+            FEED,
+            "return self.contract(torch.relu(self.expand(x)))",
+            "return self.contract(torch.relu(self.expand(x))).relu()",
+        ),
+        (FEED, "return self", "return x + self"),
+        (FEED, "nn.Linear(d_ff, d_model)", "nn.Linear(d_ff, d_model, bias=False)"),
+        (FEED, "d_ff)\n", "4 * d_model)\n"),
+        (
+            FEED,
+            "return self.contract(torch.relu(self.expand(x)))",
+            "return self.contract(torch.relu(self.expand(x))).softmax(-1)",
+        ),
+    ],
+    "EncoderLayer": [
+        (ENCODER, 'norm="pre"', 'norm="post"'),
+        (ENCODER, "raise ValueError", "raise KeyError"),
+        (ENCODER, '("pre", "post")', '("pre", "post", "middle")'),
+        (ENCODER, "x = x + self.attention(y, y, y, mask)", "x = self.attention(y, y, y, mask)"),
+        (ENCODER, "x = x + self.attention(y, y, y, mask)", "x = y + self.attention(y, y, y, mask)"),
+        (ENCODER, "x = x + self.attention(y, y, y, mask)", "x = x + self.attention(y, y, y)"),
+        (ENCODER, "x = x + self.attention(y, y, y, mask)", "x = x + self.attention(y, x, x, mask)"),
+        (ENCODER, "self.attention(x, x, x, mask)", "self.attention(x, x, x)"),
+        (ENCODER, "return self.norm_2(x + self.feed_forward(x))", "return x + self.feed_forward(self.norm_2(x))"),
+        (ENCODER, "return self.norm_2(x + self.feed_forward(x))", "return self.norm_1(x + self.feed_forward(x))"),
+        (ENCODER, "LayerNorm(d_model), LayerNorm(d_model)", "nn.LayerNorm(d_model), nn.LayerNorm(d_model)"),
+        (ENCODER, 'if self.norm == "pre"', 'if self.norm == "post"'),
+        (ENCODER, "return x + self.feed_forward(self.norm_2(x))", "return x + self.feed_forward(self.norm_2(x)) / 2"),
+    ],
+    "spot_the_bug_06": [
+        (BUG_06, "gelu(", "relu("),
+        (BUG_06, "return x + ", "return "),
+        (BUG_06, "return x + ", "return y + "),
+        (BUG_06, " + b_2", ""),
+        (BUG_06, " + b_1", ""),
+        (BUG_06, ", gain, bias)\n", ")\n"),
+        (BUG_06, "hidden @ w_2", "hidden @ w_1.T"),
+        (BUG_06, "gelu(y @ w_1 + b_1)", 'gelu(y @ w_1 + b_1, approximate="tanh")'),
+    ],
+}

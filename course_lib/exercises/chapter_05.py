@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib import attention
-from course_lib.attention import merge_heads, split_heads
 from course_lib.grading.exercise import Check, Exercise, Misconception, not_attempted
 from course_lib.grading.observe import check_gradients, check_values, generator, modules, normal
 
@@ -1077,8 +1076,8 @@ def multi_head_self_attention(x, w_q, w_k, w_v, w_o, n_heads):
     Returns:
         [B, T, D].
     """
-    heads = (split_heads(x @ w, n_heads) for w in (w_q, w_k, w_v))
-    return merge_heads(attention.scaled_dot_product_attention(*heads)) @ w_o
+    heads = (attention.split_heads(x @ w, n_heads) for w in (w_q, w_k, w_v))
+    return attention.merge_heads(attention.scaled_dot_product_attention(*heads)) @ w_o
 
 
 def self_heads_by_torch(x, w_q, w_k, w_v, w_o, n_heads):

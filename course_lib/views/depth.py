@@ -118,8 +118,8 @@ def depth_explorer(predict=True):
     pictures = [Picture(width=400, height=290) for _ in range(3)]
     movers = [
         _by_layer(pictures[0], "Gradient that reaches each layer", "norm of the gradient", (FLOOR / 3, 10)),
-        _by_layer(pictures[1], "How far the tokens are apart", "relative to their size", (1e-9, 3)),
-        _by_layer(pictures[2], "Size of the stream", "root mean square", (1e-3, 1e3)),
+        _by_layer(pictures[1], "How far the tokens are apart", "relative to their size", (1e-9, 3), "center right"),
+        _by_layer(pictures[2], "Size of the stream", "root mean square", (1e-3, 1e3), "upper right"),
     ]
     message, numbers = text(), {}
 
@@ -183,7 +183,7 @@ def _depth_prediction():
     )  # fmt: skip
 
 
-def _by_layer(picture, title, label, limits):
+def _by_layer(picture, title, label, limits, legend="lower right"):
     """Prepares one curve for each variant against the layer; returns the mover."""
     lines, top = {}, limits[1]
     with picture.drawing() as figure:
@@ -194,7 +194,7 @@ def _by_layer(picture, title, label, limits):
         for name, shown in VARIANTS.items():
             (lines[name],) = axes.plot([], [], color=COLORS[name], marker=MARKERS[name], markersize=4, label=shown)
         value = axes.text(0, 0, "", fontsize=8.5, fontweight="bold", ha="left", va="bottom")
-        axes.legend(loc="lower right", fontsize=7)
+        axes.legend(loc=legend, fontsize=7)
         picture.live(*lines.values(), value)
 
     def move(curves, variant):
@@ -261,8 +261,8 @@ def layer_norm_explorer(predict=True):
             f"The mean is 0 now; the standard deviation is still {_short(deviation)}.",
             f"Divided by {_short(float(np.sqrt(deviation**2 + eps)))}: standard deviation "
             f"{normalised.std(correction=0).item():.3f}.",
-            f"Times gain {gain:.1f}, plus bias {bias:.1f}: mean {output.mean().item():.2f}, standard deviation "
-            f"{output.std(correction=0).item():.2f}.",
+            f"Times gain {gain:.1f}, plus bias {bias:.1f}: mean {round(output.mean().item(), 2) + 0.0:.2f}, "
+            f"standard deviation {output.std(correction=0).item():.2f}.",
         )
         for picture, move, values, alt in zip(pictures, movers, (x, x - mean, normalised, output), alts):
             picture.show(alt, layout=move(values.numpy()))
@@ -319,7 +319,7 @@ def _bars(picture, title, color):
         axes.set_ylim(-limit, limit)
         for bar, label, value in zip(bars, labels, values):
             bar.set_height(value)
-            label.set_text(_short(value))
+            label.set_text(f"{value:.2g}" if 0.01 <= abs(value) < 100 else _short(value))
             label.set_y(value + (0.03 if value >= 0 else -0.03) * limit)
             label.set_va("bottom" if value >= 0 else "top")
         return limit

@@ -301,10 +301,10 @@ heads_side_by_side(eight, [str(i) for i in range(12)], pinned=(int(back.argmax()
 from course_lib.translator import Translator
 
 translator = Translator.shipped()
-words, _, maps = translator.attend("my little sister reads an old book in the library .")
+words, _, maps = translator.attend("my sister reads an old book in the library .")
 layer = max(name for name in maps if name.startswith("encoder"))
 print(layer, list(maps[layer].shape), "= [B, H, Tq, Tk]")
-heads_side_by_side(maps[layer], words, pinned=(0, 1), query=2, predict=False)
+heads_side_by_side(maps[layer], words, pinned=(0, 1), query=1, predict=False)
 
 # %% [markdown] id="break" concepts=["C16"] documents=["003 §4"] errata=["E086"]
 # ## 6. Break it
