@@ -231,13 +231,13 @@ class NotebookPage:
         target.click(position=None if x is None else {"x": x, "y": y})
 
     def content(self, area: Locator) -> str:
-        """What an output shows: the bytes of its images, its frames, its text; not the controls, nor their readouts."""
+        """What an output shows: the bytes of its images, its frames, its text and drawings; not the controls."""
         return area.evaluate(
             """async area => {
                 const parts = [...area.querySelectorAll('iframe')].map(frame => frame.srcdoc);
                 for (const image of area.querySelectorAll('img'))
                     parts.push(...new Uint8Array(await (await fetch(image.src)).arrayBuffer()));
-                for (const text of area.querySelectorAll('.widget-html')) parts.push(text.textContent);
+                for (const html of area.querySelectorAll('.widget-html')) parts.push(html.innerHTML);
                 return parts.join();
             }"""
         )
