@@ -78,7 +78,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict]:
         raise CourseError(f"{path} is damaged or cut off ({error}): train again, or restore it from a copy") from None
     if metadata.get("format") != str(FORMAT):
         raise CourseError(f"{path} has format {metadata.get('format')}; this version of the course reads {FORMAT}")
-    return tensors, json.loads(metadata["state"])
+    return tensors, json.loads(metadata.get("state", "{}"))
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -147,10 +147,14 @@ def load_model(folder: Path | str, parts: Parts = REFERENCE) -> SavedModel:
     try:
         model = Transformer(ModelConfig.from_dict(run["model"]), parts)
         model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
-    except (ValueError, RuntimeError, KeyError) as error:
-        reason = str(error).strip().splitlines()[-1].strip()
+    except (ValueError, RuntimeError, TypeError) as error:
+        reason = str(error).strip().splitlines()[-1].strip()[:200]
         raise CourseError(f"{folder / MODEL} does not fit {folder / RUN}: {reason}") from None
-    return SavedModel(model.eval(), Tokenizer.load(folder / TOKENIZER), run["corpus"], run["direction"])
+    tokenizer = Tokenizer.load(folder / TOKENIZER)
+    if tokenizer.vocab_size != model.config.vocab_size:
+        sizes = f"{tokenizer.vocab_size} entries, the model {model.config.vocab_size}"
+        raise CourseError(f"{folder / TOKENIZER} has {sizes}: they are not of the same run")
+    return SavedModel(model.eval(), tokenizer, run["corpus"], run["direction"])
 
 
 def read_run(folder: Path) -> dict:
@@ -163,4 +167,6 @@ def read_run(folder: Path) -> dict:
     if not isinstance(run, dict) or run.get("format") != FORMAT:
         found = run.get("format") if isinstance(run, dict) else None
         raise CourseError(f"{folder / RUN} has format {found}; this version of the course reads {FORMAT}")
+    if missing := [name for name in ("corpus", "direction", "model", "train") if name not in run]:
+        raise CourseError(f"{folder / RUN} is damaged: it lacks {', '.join(missing)}")
     return run

@@ -326,6 +326,8 @@ class _Run:
         if not (self.out / CHECKPOINT).exists():
             return  # stopped before the first checkpoint: begin again
         tensors, state = checkpoints.read_tensors(self.out / CHECKPOINT)
+        if "processes" not in state:
+            raise CourseError(f"{self.out / CHECKPOINT} is no checkpoint: remove it, and --resume begins again")
         if state.pop("processes") != self.accelerator.num_processes:
             raise CourseError(f"{self.out / CHECKPOINT} was made with another number of processes: use the same again")
         self.model.load_state_dict({name[6:]: t for name, t in tensors.items() if name.startswith("model.")})

@@ -20,6 +20,7 @@ from course_lib.config import DecodeConfig, Preset, TrainConfig
 from course_lib.corpora.pairs import Corpus, Pair
 from course_lib.errors import CourseError
 from course_lib.parts import Parts
+from course_lib.tokenizer import Tokenizer
 from course_lib.training import score_split, train
 from course_lib.translator import Translator
 
@@ -195,6 +196,9 @@ def test_a_damaged_checkpoint_is_named(finished, tmp_path):
     (folder / CHECKPOINT).write_bytes((folder / MODEL).read_bytes()[:-100])
     with pytest.raises(CourseError, match=r"checkpoint.safetensors is damaged or cut off"):
         train(reversal(), SMALL, settings(epochs=20, validate_every=0.5), folder, resume=True)
+    shutil.copy(folder / MODEL, folder / CHECKPOINT)
+    with pytest.raises(CourseError, match=r"checkpoint.safetensors is no checkpoint: remove it"):
+        train(reversal(), SMALL, settings(epochs=20, validate_every=0.5), folder, resume=True)
 
 
 def test_a_damaged_or_foreign_model_is_named(finished, tmp_path):
@@ -208,9 +212,23 @@ def test_a_damaged_or_foreign_model_is_named(finished, tmp_path):
     checkpoints.write_tensors(folder / MODEL, {"embedding.weight": tensors["embedding.weight"]})
     with pytest.raises(CourseError, match="does not fit"):
         Translator.load(folder)
-    run = json.loads((folder / RUN).read_text()) | {"format": 99}
+    (folder / MODEL).write_bytes(whole)
+    run = json.loads((folder / RUN).read_text())
+    for change, message in [
+        ({"format": 99}, "has format 99; this version of the course reads 1"),
+        ({"model": run["model"] | {"n_heads": 5}}, "d_model=64 is not divisible by n_heads=5"),
+        ({"model": run["model"] | {"d_model": "wide"}}, "does not fit"),
+        ({"model": []}, "does not fit"),
+    ]:
+        (folder / RUN).write_text(json.dumps(run | change))
+        with pytest.raises(CourseError, match=message):
+            Translator.load(folder)
+    (folder / RUN).write_text(json.dumps({name: run[name] for name in run if name != "corpus"}))
+    with pytest.raises(CourseError, match=r"run.json is damaged: it lacks corpus"):
+        Translator.load(folder)
     (folder / RUN).write_text(json.dumps(run))
-    with pytest.raises(CourseError, match="has format 99; this version of the course reads 1"):
+    Tokenizer.train_words(["one two three"]).save(folder / TOKENIZER)
+    with pytest.raises(CourseError, match=r"tokenizer.json has 7 entries, the model \d+: they are not of the same run"):
         Translator.load(folder)
     with pytest.raises(CourseError, match=r"does not exist: is .* a folder that"):
         Translator.load(tmp_path / "nowhere")

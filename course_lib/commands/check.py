@@ -17,7 +17,9 @@ EXAMPLE = "Example: course check exercises/03_attention.ipynb --exercise softmax
 def check(
     file: Annotated[Path, typer.Argument(help="A notebook (.ipynb) or a Python file (.py).", show_default=False)],
     exercise: Annotated[list[str] | None, typer.Option(help="Only this exercise; may be repeated.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Repeats the numbers of an earlier check; new if left out.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**32 - 1, help="Repeats the numbers of an earlier check; new if left out.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Judge the exercises in a notebook or a Python file.
