@@ -9,7 +9,7 @@ import typer
 from course_lib import cli
 from course_lib.errors import CourseError
 
-COMMANDS = [command.callback.__name__ for command in cli.app.registered_commands]
+COMMANDS = [command.callback.__name__.replace("_", "-") for command in cli.app.registered_commands]
 
 
 def test_every_command_of_the_course_is_there():
