@@ -62,6 +62,7 @@ def offline_environment(home: Path) -> dict[str, str]:
 @contextlib.contextmanager
 def jupyter_lab(folder: Path, *, dark: bool = False) -> Iterator[Lab]:
     """Start JupyterLab on `folder` with private settings, a free port and a random token; stop it at the end."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a run that is ended ends its server too
     home = Path(tempfile.mkdtemp(prefix="course-lab-"))
     settings = {
         "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},

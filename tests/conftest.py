@@ -1,5 +1,6 @@
 """What every test finds: a learner's folder of its own, and a JupyterLab for those that need a browser."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+# One thread for each process, set before torch loads: tensors are small here, and where other things run on the same
+# cores, threads that wait for each other made a cell of two seconds take six minutes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 RECORDS = pytest.StashKey[list[str]]()  # lines for the end of the report
 
 
