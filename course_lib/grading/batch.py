@@ -395,7 +395,7 @@ class _Judge:
 
     def give(self, entry: Entry) -> None:
         self.entry = entry
-        self.until = time.monotonic() + self.settings.limits.total + JUDGE_SECONDS + workers.START_SECONDS
+        self.until = time.monotonic() + self.settings.limits.total + JUDGE_SECONDS + workers.TEMPLATE_SECONDS
         with suppress(OSError):  # it is gone: `answer` says so
             self.pipe.send(entry)
 

@@ -43,6 +43,7 @@ ENVIRONMENT = {
     **{f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "VECLIB_MAXIMUM")},
 }
 START_SECONDS = 120.0
+TEMPLATE_SECONDS = 600.0  # a cold start on a busy machine; no submission has a part in it
 RESTARTS = 4
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # differs from run to run
 STATUSES = ("returned", "raised", "timeout", "missing", "library")
@@ -135,7 +136,7 @@ class Template:
             os.rmdir(self.root)
 
     def _wait_until_ready(self) -> None:
-        self.control.settimeout(START_SECONDS)
+        self.control.settimeout(TEMPLATE_SECONDS)
         try:
             said = self.control.recv(1000)
         except TimeoutError:
