@@ -248,6 +248,7 @@ def test_otter_itself_grades_it(tmp_path):
     answer.source = "def softmax(x):\n    return (x - x.logsumexp(-1, keepdim=True)).exp()"
     nbformat.write(notebook, tmp_path / "ann.ipynb")
     (zipped,) = (tmp_path / "dist/autograder").glob("*.zip")
+    (tmp_path / "run").mkdir()
     otter("run", "ann.ipynb", "-a", str(zipped), "-o", "run", "--no-logo")
     tests = json.loads((tmp_path / "run" / "results.json").read_text())["tests"]
     scores = {test["name"]: test.get("score") for test in tests}

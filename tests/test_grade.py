@@ -133,6 +133,7 @@ def hostile(tmp_path_factory) -> Graded:
         (graded.folder / "notes.txt").write_text("no submission")
         with open(graded.folder / "huge.ipynb", "wb") as file:
             file.truncate(batch.MAX_FILE + 1)
+        scratch = set(Path(tempfile.gettempdir()).glob("course-grade-*"))
         before, course = snapshot(graded.folder, graded.home), names(workers.PACKAGE)
         os.environ["A_SECRET"] = SECRET
         try:
@@ -145,6 +146,7 @@ def hostile(tmp_path_factory) -> Graded:
         graded.changed |= (course - course_after) | {path for path in course_after - course if PLANTED.search(path)}
         graded.visitors = visitors
     graded.alive = alive(graded.folder)
+    graded.scratch = set(Path(tempfile.gettempdir()).glob("course-grade-*")) - scratch
     graded.records = by_name(graded.out)
     return graded
 
@@ -283,6 +285,7 @@ def test_nothing_outside_was_changed(hostile):
 @needs_jail
 def test_nothing_stays(hostile):
     assert hostile.alive == []
+    assert not hostile.scratch
     for name in ("stays.py", "stays_as_a_command.py"):
         assert any("left behind" in flag for flag in hostile.records[name]["flags"])
 

@@ -347,7 +347,9 @@ def _judge_all(entries: deque[Entry], settings: Settings, jobs: int):
 
     A judge is a process: one that is lost with a submission costs that submission only.
     """
-    judges = [_Judge(settings) for _ in range(min(jobs, len(entries)))]
+    scratch = tempfile.TemporaryDirectory(prefix="course-grade-", ignore_cleanup_errors=True)
+    os.chmod(scratch.name, 0o711)
+    judges = [_Judge(settings, scratch.name) for _ in range(min(jobs, len(entries)))]
     try:
         for one in judges:
             one.give(entries.popleft())
@@ -374,19 +376,20 @@ def _judge_all(entries: deque[Entry], settings: Settings, jobs: int):
     finally:
         for one in judges:
             one.close(kill=one.entry is not None)
+        scratch.cleanup()
 
 
 class _Judge:
     """A process that judges one submission after the other."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, scratch: str) -> None:
+        self.settings, self.scratch = settings, scratch
         self.start()
 
     def start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, inside = context.Pipe()
-        self.process = context.Process(target=_be_judge, args=(inside, self.settings), daemon=True)
+        self.process = context.Process(target=_be_judge, args=(inside, self.settings, self.scratch), daemon=True)
         with chdir("/"):  # where it starts it imports from: never among the submissions
             self.process.start()
         inside.close()
@@ -415,12 +418,13 @@ class _Judge:
             self.process.join()
 
 
-def _be_judge(pipe, settings: Settings) -> None:
-    """What a judge does until nobody gives it anything."""
+def _be_judge(pipe, settings: Settings, scratch: str) -> None:
+    """What a judge does until nobody gives it anything; its temporary files go to a folder that is removed with it."""
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the batch, and that ends its judges
     torch.set_num_threads(1)
+    tempfile.tempdir = scratch
     make = workers.DockerTemplate if settings.isolation == "docker" else workers.Template
     hidden = [Path(path) for path in settings.hidden]
     template = make(settings.isolation, settings.limits, hidden)

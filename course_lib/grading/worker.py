@@ -103,7 +103,7 @@ def keep(channel: int, leash: int, settings: dict) -> None:
         jail.new_room()
     else:
         jail.adopt_orphans()
-        root = tempfile.mkdtemp(prefix="course-worker-")
+        root = tempfile.mkdtemp(dir=root)
         if os.geteuid() == 0:
             os.chown(root, uid, uid)
     worker = os.fork()

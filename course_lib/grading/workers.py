@@ -83,6 +83,7 @@ class Template:
 
     def __init__(self, level: str, limits: Limits, hidden: Sequence[Path] = ()) -> None:
         self.root = tempfile.mkdtemp(prefix="course-jail-")
+        os.chmod(self.root, 0o711)  # another user goes through it, where there is no jail
         paths = [path for path in sys.path if path and os.path.exists(path)]
         packages = [path for path in paths if "site-packages" in path or "dist-packages" in path]
         secret = [str(PACKAGE / "exercises"), str(PACKAGE / "grading"), *(str(path) for path in hidden)]
@@ -220,11 +221,11 @@ class Container:
 
     def end(self) -> dict:
         subprocess.run(["docker", "kill", self.name], capture_output=True, timeout=60, check=False)
+        self.channel.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(20)
         self.process.kill()
         status = self.process.wait()
-        self.channel.close()
         return {"status": status - 256 if status > 128 else status, "memory": status == 137, "left": 0}
 
 
