@@ -9,17 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib import blocks
-from course_lib.exercises.chapter_05 import (
+from course_lib.exercises.chapter_05 import StepByStep, attention_shapes, heads_by_loop
+from course_lib.exercises.modules import (
     Shapes,
-    StepByStep,
     Weights,
-    attention_shapes,
     check_module,
     check_module_errors,
     check_module_gradients,
     check_modules,
     check_parameters,
-    heads_by_loop,
     linear,
     linear_shapes,
     random_mask,

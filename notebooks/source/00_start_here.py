@@ -371,19 +371,19 @@ from course_lib.workshop import quiz
 # |---|---|---|
 # | 00 | Start here | this tour |
 # | **I** | **Sequences and attention** | |
-# | 01 | Sequence models: RNN, GRU, LSTM, CNN, and their bottleneck | an LSTM, and a measure of what it forgets |
-# | 02 | Attention is alignment (Bahdanau) | the first attention, as it was invented |
+# | 01 | [Sequence models: RNN, GRU, LSTM, CNN, and their bottleneck](01_sequence_models.ipynb) | an LSTM, and a measure of what it forgets |
+# | 02 | [Attention is alignment (Bahdanau)](02_alignment.ipynb) | the first attention, as it was invented |
 # | **II** | **The Transformer, part by part** | |
 # | 03 | [Scaled dot-product attention and masks](03_attention.ipynb) | the heart of it |
 # | 04 | [Position](04_position.ipynb) | sinusoids, learned tables, rotations |
 # | 05 | [Many heads](05_many_heads.ipynb) | multi-head attention |
 # | 06 | [Feed-forward, residuals, normalisation: the encoder](06_encoder.ipynb) | an encoder layer |
-# | 07 | The decoder and the whole Transformer | the whole model |
+# | 07 | [The decoder and the whole Transformer](07_transformer.ipynb) | the whole model |
 # | **III** | **It translates** | |
-# | 08 | From text to tensors | a tokenizer |
+# | 08 | [From text to tensors](08_text_to_tensors.ipynb) | a tokenizer |
 # | 09 | [Training](09_training.ipynb) | a translator, trained by you |
-# | 10 | Decoding and measuring | beam search, BLEU |
-# | 11 | Looking inside | what heads do, measured |
+# | 10 | [Decoding and measuring](10_decoding.ipynb) | beam search, BLEU |
+# | 11 | [Looking inside](11_looking_inside.ipynb) | what heads do, measured |
 # | **IV** | **Pretraining and the libraries** | |
 # | 12–14 | Pretraining · Hugging Face and PyTorch · Fine-tuning | BERT's training, LoRA |
 # | **V** | **Generation, scale, frontiers** | |
