@@ -1,12 +1,17 @@
-"""Generates what a learner opens, `notebooks/NN_slug.ipynb` and `exercises/NN_slug.ipynb`: run `make notebooks`.
+"""Generates what a learner opens, `notebooks/NN_slug.ipynb` and `exercises/NN_slug.ipynb`, and a map: `make notebooks`.
 
 A chapter comes from `notebooks/source/NN_slug.py` (jupytext, py:percent). A cell there may carry an id and what it is
 about, `# %% id="mask-demo" concepts=["C15"] errata=["E113"]`; two kinds of cell are replaced by what the exercise bank
 says: `# %% exercise="softmax"` and `# %% quiz="03"`. A problem sheet comes from the bank alone. Every notebook begins
 with the same set-up cell. Nothing is executed, and the same sources give the same bytes.
+
+`notebooks/map.json` says where everything is: one row for each cell that is about a concept (C01 to C76), a section of the
+five source documents or one of their errors (E001 to E163). `notebooks/source/assigned.json` says what belongs where.
 """
 
 import hashlib
+import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -18,6 +23,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from course_lib.exercises import bank, sheets
 
 ROOT = Path(__file__).resolve().parents[1]
+MAP = ROOT / "notebooks/map.json"
 SETUP = '''\
 # Set-up: installs the course where it is missing (Google Colab, say) and does nothing elsewhere. Run it first.
 import importlib.util, os, subprocess, sys
@@ -76,19 +82,38 @@ def finish(cells: list[NotebookNode]) -> NotebookNode:
     return notebook
 
 
+def rows(chapter: str, notebook: NotebookNode) -> list[dict]:
+    """What the cells of a chapter are about, in its order: see `notebooks/map.json`."""
+    found = []
+    for cell in notebook.cells:
+        kind, about = cell.cell_type, {key: cell.metadata.get(key, []) for key in ("concepts", "documents", "errata")}
+        if "exercise" in cell.metadata:
+            kind, exercise = "exercise", bank()[cell.metadata["exercise"]]
+            about["concepts"], about["errata"] = exercise.concepts, exercise.errata
+        elif "quiz" in cell.metadata.get("tags", []):
+            kind, questions = "quiz", json.dumps(sheets.quiz_questions(int(chapter[:2])))
+            about["errata"] = re.findall(r"\bE\d{3}\b", questions)
+        if any(about.values()):
+            row = {"chapter": chapter, "cell": cell.id, "kind": kind}
+            found.append(row | {key: sorted(set(value)) for key, value in about.items()})
+    return found
+
+
 def everything() -> dict[Path, str]:
     """Every generated file with its text."""
     sources = {int(path.name[:2]): path for path in sorted((ROOT / "notebooks/source").glob("[0-9][0-9]_*.py"))}
     notebooks = {ROOT / "notebooks" / f"{path.stem}.ipynb": chapter(path) for path in sources.values()}
+    found = [json.dumps(row, ensure_ascii=False) for path, book in notebooks.items() for row in rows(path.stem, book)]
     for number in sorted({exercise.chapter for exercise in bank().values()}):
         sheet = finish(sheets.problem_sheet(number).cells)
         notebooks[ROOT / "exercises" / f"{sources[number].stem}.ipynb"] = sheet
-    return {path: nbformat.writes(notebook) + "\n" for path, notebook in notebooks.items()}
+    texts = {path: nbformat.writes(notebook) + "\n" for path, notebook in notebooks.items()}
+    return texts | {MAP: "[\n" + ",\n".join(found) + "\n]\n"}
 
 
 def present() -> set[Path]:
-    """The notebooks that are there now."""
-    return {path for folder in ("notebooks", "exercises") for path in (ROOT / folder).glob("*.ipynb")}
+    """The generated files that are there now."""
+    return {MAP} | {path for folder in ("notebooks", "exercises") for path in (ROOT / folder).glob("*.ipynb")}
 
 
 def main() -> None:

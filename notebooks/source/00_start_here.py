@@ -266,6 +266,15 @@ concept_map(repaired, marked=found | {"Transformer"}, alt="Repaired: what a Tran
 # | §2.1: self-attention and the Transformer are two implementations of attention (E103) | One is an operation, the other an architecture that contains it: see the map. |
 # | §3.1: a sequence model usually has an encoder and a decoder (E105) | A translator has both. A classifier such as BERT has an encoder only, a language model such as GPT-2 a decoder only. |
 
+# %% [markdown] id="background" errata=["E001","E163"] documents=["000 §1","000 Conclusion","001 §1","002 §1","003 §1"]
+# All five begin with the same story (§1 of each, and the conclusion of 000): recurrent networks, then attention, in 2017
+# the Transformer, then libraries of pretrained models. As a story it is right. Two remarks:
+#
+# | document | what is true |
+# |---|---|
+# | 000, §1: BERT, GPT-2 and RoBERTa excel at summarising and translating (E001) | BERT and RoBERTa have an encoder only and write nothing; GPT-2 writes, but translates weakly. What does both well has two halves, like the model above. |
+# | 003 numbers two sections 4; 001 and 002 print the heading of §1 twice (E163) | “Document 003, §4” in this course means either of the two. |
+
 # %% [markdown] id="timeline-intro"
 # ### Who had which idea, and when
 #

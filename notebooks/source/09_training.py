@@ -457,7 +457,7 @@ calls.clear()
 print("to write", len(write(model, [3, 4, 5, 6, 7, EOS])), "tokens: calls of the model:", len(calls))
 counter.remove()
 
-# %% [markdown] id="break" concepts=["C32"] errata=["E141","E066"] documents=["001 §6","004 §5.2"]
+# %% [markdown] id="break" concepts=["C32"] errata=["E141","E066"] documents=["001 §6 Q4","004 §5.2"]
 # ## 6. Break it
 #
 # One function trains the toy for 120 steps, in the way it is told. Then four ways to spoil it. (The toy is small, so each takes
@@ -503,7 +503,7 @@ print(f"optimiser of another model: loss {train_toy(stale=True)[0]:.3f}")
 print(f"gradients never cleared:    loss {train_toy(clear=False)[0]:.3f}")
 print(f"done well:                  loss {done_well:.3f}")
 
-# %% [markdown] id="spoil-rate" concepts=["C30","C32"] errata=["E066","E141"] documents=["001 §6","004 §5.2"]
+# %% [markdown] id="spoil-rate" concepts=["C30","C32"] errata=["E066","E141"] documents=["001 §6 Q4","004 §5.2"]
 # **The rate.** It is the hyper-parameter that matters most, so it is the first to search for, in factors of three or so. Two
 # rates, with and without 60 steps of warm-up, for the paper's post-norm and today's pre-norm (chapter 06). Look at the
 # last two lines: at the high rate, what does warm-up do?
@@ -662,7 +662,7 @@ best = right[:, :20].mean(1).argmax()
 on_test, on_new = right[best, :20].mean(), right[best, 20:].mean()
 print(f"the best of 50 on the 20 test questions: {on_test:.0%}, on 10,000 new ones: {on_new:.0%}")
 
-# %% [markdown] id="documents-table" concepts=["C45"] errata=["E066","E099","E128","E129","E141","E142","E143","E144"] documents=["001 §6","003 §8","004 §5.1","004 §5.2","004 §5.4"]
+# %% [markdown] id="documents-table" concepts=["C45"] errata=["E066","E067","E099","E128","E129","E141","E142","E143","E144"] documents=["001 §6 Q4","002 §2","003 §8 Q3","004 §5.1","004 §5.2","004 §5.4"]
 # ### The rest, in a line each
 #
 # | document | what is true |
@@ -674,6 +674,7 @@ print(f"the best of 50 on the 20 test questions: {on_test:.0%}, on 10,000 new on
 # | 004 §5.2: “implements machine translation” (E143) | Without tokenizer, masks, decoding or a score it implements none of it. |
 # | 004 §5.4: “results” (E144) | There are none: the section repeats the code. Results are a curve, a score, and sentences: see section 5. |
 # | 001 §6: optimise by “transferred learning” (E066) | Transfer learning. And the list lacks optimiser, schedule, smoothing and precision: the subject of this chapter. |
+# | 002 §2: Facebook's PyTorch has flexible graphs *and* dynamic graphs (E067) | It began there; since 2022 the PyTorch Foundation looks after it. The two graphs are one property: recorded while the code runs. |
 # | 003 §8: choose d_model *and* hidden_size (E099) | Two names of one number. The fourth size is the inner width of the feed-forward network, d_ff. |
 
 # %% [markdown] id="repaired-intro" concepts=["C33","C34"] errata=["E130","E131","E132","E133","E134","E135","E136","E138","E139","E140","E142","E143","E144"] documents=["004 §5.2","004 §5.4"]
@@ -721,7 +722,7 @@ test = reversal_batch(50, torch.Generator().manual_seed(999))  # looked at once
 exact = sum(write(model.cpu().eval(), s[s != PAD].tolist()) == t[t != PAD].tolist() for s, t in zip(*test))
 print(f"test: {exact} of 50 exactly right")  # a result: E143, E144
 
-# %% [markdown] id="faq-optimise" concepts=["C30","C32"] errata=["E066"] documents=["001 §6"]
+# %% [markdown] id="faq-optimise" concepts=["C30","C32"] errata=["E066"] documents=["001 §6 Q4"]
 # ## 8. The documents' questions, answered
 #
 # **How do you optimise a Transformer?** (document 001, §6, question 4)
@@ -731,7 +732,7 @@ print(f"test: {exact} of 50 exactly right")  # a result: E143, E144
 # and a fused attention make it faster without changing what it learns. If somebody has already trained on more text
 # than you have, begin from their weights: that is transfer learning, chapters 12 to 14.
 
-# %% [markdown] id="faq-hyper-parameters" concepts=["C30"] errata=["E099"] documents=["003 §8"]
+# %% [markdown] id="faq-hyper-parameters" concepts=["C30"] errata=["E099"] documents=["003 §8 Q3"]
 # **How do you choose the hyper-parameters?** (document 003, §8, question 3)
 #
 # Begin with a preset that works for as much data as you have. Of the sizes, `d_model`, `d_ff` and `n_layers` decide over
@@ -740,7 +741,7 @@ print(f"test: {exact} of 50 exactly right")  # a result: E143, E144
 # rate first, in factors, then at random over two or three others: random search tries more different values of the one
 # that matters than a grid does. Test once, at the end.
 
-# %% id="faq-heads" concepts=["C30"] errata=["E099"] documents=["003 §8"]
+# %% id="faq-heads" concepts=["C30"] errata=["E099"] documents=["003 §8 Q3"]
 valid = [h for h in range(1, 49) if 48 % h == 0]
 print("d_model 48 can have heads:", valid)
 attempt("ModelConfig(d_model=30, n_heads=4)", lambda: ModelConfig(vocab_size=10, d_model=30, n_heads=4))
