@@ -5,8 +5,8 @@ about, `# %% id="mask-demo" concepts=["C15"] errata=["E113"]`; two kinds of cell
 says: `# %% exercise="softmax"` and `# %% quiz="03"`. A problem sheet comes from the bank alone. Every notebook begins
 with the same set-up cell. Nothing is executed, and the same sources give the same bytes.
 
-`notebooks/map.json` says where everything is: one row for each cell that is about a concept (C01 to C76), a section of the
-five source documents or one of their errors (E001 to E163). `notebooks/source/assigned.json` says what belongs where.
+`notebooks/map.json` says where everything is: one row for each cell that is about a concept (C01 to C76), a section of
+the five source documents or one of their errors (E001 to E163). `notebooks/source/assigned.json`: what belongs where.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""The map of the chapters, `notebooks/map.json`: true to the notebooks, and nothing that belongs to a chapter is missing.
+"""The map of the chapters, `notebooks/map.json`: true to the notebooks, and nothing that belongs there is missing.
 
 What belongs where is in `notebooks/source/assigned.json`. A chapter that is not written yet owes nothing.
 """
