@@ -71,6 +71,19 @@ def scaled_dot_product_attention(
     return attention_weights(query, key, mask, softmax=softmax) @ value
 
 
+def fused_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+    """The same by PyTorch's fused operator; ``mask`` may also be a float tensor that is added to the scores.
+
+    On a CPU it computes in float32: there the operator's gradient is many times slower in bfloat16.
+    """
+    if query.device.type == "cpu" and query.dtype == torch.bfloat16:
+        with torch.autocast("cpu", enabled=False):
+            return fused_attention(query.float(), key.float(), value.float(), mask)
+    if mask is not None and mask.is_floating_point():
+        mask = mask.to(query.dtype)
+    return F.scaled_dot_product_attention(query, key, value, mask)
+
+
 def split_heads(x: Tensor, n_heads: int) -> Tensor:
     """Cut the features into ``n_heads`` consecutive blocks: [B, T, D] -> [B, H, T, Dh].
 
@@ -117,7 +130,7 @@ class MultiHeadAttention(nn.Module):
         if d_model % n_heads:
             raise ValueError(f"d_model={d_model} is not divisible by n_heads={n_heads}")
         self.n_heads = n_heads
-        self.attend = attend or F.scaled_dot_product_attention
+        self.attend = attend or fused_attention
         self.positions = positions
         self.query = nn.Linear(d_model, d_model)
         self.key = nn.Linear(d_model, d_model)
@@ -147,8 +160,8 @@ class MultiHeadAttention(nn.Module):
         query, key, bias = self._place(query, key)
         if bias is None:
             heads = self.attend(query, key, value, mask)
-        elif self.attend is F.scaled_dot_product_attention:
-            heads = self.attend(query, key, value, _as_float_mask(mask, bias.to(query.dtype)))
+        elif self.attend is fused_attention:
+            heads = self.attend(query, key, value, _as_float_mask(mask, bias))
         else:
             heads = self.attend(*_as_features(query, key, bias), value, mask)
         return self.output(merge_heads(heads))

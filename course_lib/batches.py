@@ -75,7 +75,25 @@ class BucketedBatches(Sequence[Batch]):
         return len(self._rows)
 
     def __getitem__(self, index: int) -> Batch:
-        chosen = [self._examples[i] for i in self._rows[index]]
+        return self._batch(self._rows[index])
+
+    def part(self, index: int, part: int, parts: int) -> Batch:
+        """One of the ``parts`` that batch ``index`` falls into, counted from 0: they share its rows out among them.
+
+        A part that gets none is a row without a token to predict, so that every part can be computed alike.
+        """
+        rows = self._rows[index][part::parts]
+        if len(rows):
+            return self._batch(rows)
+        nothing = torch.full((1, 1), self._pad_id)
+        return Batch(nothing, torch.full((1, 1), self._bos_id), nothing, 0)
+
+    def n_tokens(self, index: int) -> int:
+        """How many tokens batch ``index`` predicts."""
+        return sum(len(self._examples[i].target_ids) + 1 for i in self._rows[index])
+
+    def _batch(self, rows: np.ndarray) -> Batch:
+        chosen = [self._examples[i] for i in rows]
         source, _ = pad_batch([example.source_ids for example in chosen], self._pad_id)
         target_in, lengths = pad_batch([[self._bos_id, *example.target_ids] for example in chosen], self._pad_id)
         target_out, _ = pad_batch([[*example.target_ids, self._eos_id] for example in chosen], self._pad_id)
@@ -95,21 +113,16 @@ def bucketed_batches(
     seed: int = 0,
     epoch: int = 0,
     shuffle: bool = True,
-    rank: int = 0,
-    world_size: int = 1,
 ) -> BucketedBatches:
     """Every example once, in batches of like lengths: neither side of a batch has more than `max_tokens` places.
 
     Places are counted with the padding: rows times the longest row. The examples are shuffled, sorted by length within
     large pools, cut, and the batches shuffled; half of them, chosen anew each time, are sorted as if their target were
     one longer, so that not always the same sentences meet. `seed` and `epoch` decide it all. Without `shuffle` the
-    batches come in order of length. With several processes each gets its own share (`rank` of `world_size`), as many
-    batches as the others.
+    batches come in order of length.
 
-    Raises ValueError for an example that is longer than `max_tokens`, and for fewer examples than processes.
+    Raises ValueError for an example that is longer than `max_tokens`.
     """
-    if 0 < len(examples) < world_size:
-        raise ValueError(f"{len(examples)} examples cannot be shared among world_size={world_size} processes")
     source = np.array([len(example.source_ids) for example in examples], dtype=np.int64)
     target = np.array([len(example.target_ids) for example in examples], dtype=np.int64) + 1  # with bos, or eos
     longest = np.maximum(source, target)
@@ -127,10 +140,9 @@ def bucketed_batches(
         # Sources go up and down in turn, so that a batch with targets of two lengths still has like sources.
         zigzag = np.where(sort_length[pool] % 2, source[pool], -source[pool])
         rows += _cut(pool[np.lexsort((zigzag, sort_length[pool]))], source, target, max_tokens)
-    _make_divisible(rows, world_size)
     if shuffle:
         rows = [rows[i] for i in random.permutation(len(rows))]
-    return BucketedBatches(examples, rows[rank::world_size], pad_id, bos_id, eos_id)
+    return BucketedBatches(examples, rows, pad_id, bos_id, eos_id)
 
 
 def _cut(order: np.ndarray, source: np.ndarray, target: np.ndarray, max_tokens: int) -> list[np.ndarray]:
@@ -144,14 +156,6 @@ def _cut(order: np.ndarray, source: np.ndarray, target: np.ndarray, max_tokens: 
     if start < len(order):
         rows.append(order[start:])
     return rows
-
-
-def _make_divisible(rows: list[np.ndarray], world_size: int) -> None:
-    """Halve the largest batches until every process can have as many as the others."""
-    while len(rows) % world_size:
-        largest = max(range(len(rows)), key=lambda i: len(rows[i]))
-        half = len(rows[largest]) // 2
-        rows[largest : largest + 1] = [rows[largest][:half], rows[largest][half:]]
 
 
 def padding_share(batches: Iterable[Batch], pad_id: int = 0) -> float:

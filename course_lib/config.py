@@ -97,7 +97,8 @@ class TrainConfig(_Config):
     Args:
         minutes: train for this long; the learning rate reaches zero at that minute. Exclusive with ``epochs``.
         epochs: train for so many passes over the data instead.
-        batch_tokens: at most so many target tokens in a batch, padding included.
+        batch_tokens: at most so many tokens on either side of a batch, padding included; all processes together.
+        accumulate: a batch is worked through in so many parts, one after the other: less memory, the same step.
         learning_rate: the peak, reached after ``warmup`` steps and then lowered linearly to zero.
         warmup: steps of linear warm-up.
         smoothing: label smoothing; probability taken from the right token and spread over the vocabulary.
@@ -114,6 +115,7 @@ class TrainConfig(_Config):
     minutes: float | None = None
     epochs: float | None = None
     batch_tokens: int = 1000
+    accumulate: int = 1
     learning_rate: float = 1.5e-3
     warmup: int = 300
     smoothing: float = 0.1
@@ -129,6 +131,7 @@ class TrainConfig(_Config):
         if (self.minutes is None) == (self.epochs is None):
             raise ValueError("give either minutes or epochs, not both and not neither")
         _positive(self, "minutes" if self.epochs is None else "epochs", "batch_tokens", "learning_rate", "clip")
+        _positive(self, "accumulate")
         _positive(self, "validate_every", "checkpoint_every")
         if self.warmup < 0:
             raise ValueError(f"warmup={self.warmup} must not be negative")

@@ -30,7 +30,7 @@ class Parts:
     apply_rotary: Callable = positions.apply_rotary
     alibi_bias: Callable = positions.alibi_bias
     MultiHeadAttention: Callable = attention.MultiHeadAttention
-    LayerNorm: Callable = blocks.LayerNorm
+    LayerNorm: Callable = blocks.FusedLayerNorm
     FeedForward: Callable = blocks.FeedForward
     EncoderLayer: Callable = blocks.EncoderLayer
     DecoderLayer: Callable = blocks.DecoderLayer

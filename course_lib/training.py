@@ -9,20 +9,20 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from course_lib import checkpoints
-from course_lib.batches import Example, bucketed_batches, encode_pairs
+from course_lib.batches import BucketedBatches, Example, bucketed_batches, encode_pairs
 from course_lib.checkpoints import CHECKPOINT, METRICS, MODEL, RESULT, RUN, TOKENIZER
 from course_lib.config import DecodeConfig, Preset, TrainConfig
 from course_lib.corpora.pairs import Corpus
 from course_lib.errors import CourseError
 from course_lib.evaluation import corpus_scores
-from course_lib.losses import smoothed_cross_entropy
+from course_lib.losses import linear_cross_entropy, smoothed_cross_entropy
 from course_lib.parts import REFERENCE, Parts
 from course_lib.schedules import warmup_linear_rate
 from course_lib.tokenizer import Tokenizer
@@ -30,6 +30,7 @@ from course_lib.transformer import Transformer
 from course_lib.translator import Translator
 
 Callback = Callable[[str, dict], None]
+Loss = Callable[[Tensor, Tensor, float, int], Tensor]
 LOG_EVERY = 10  # steps in one line of metrics; checkpoints hold what a line has gathered so far
 N_SAMPLES = 3
 
@@ -43,7 +44,7 @@ def train(
     parts: Parts = REFERENCE,
     callbacks: Sequence[Callback] = (),
     resume: bool = False,
-    loss: Callable[[Tensor, Tensor, float, int], Tensor] = smoothed_cross_entropy,
+    loss: Loss = smoothed_cross_entropy,
 ) -> dict:
     """Train a translation model and leave it in a folder.
 
@@ -67,11 +68,29 @@ def train(
     return _Run(corpus, preset, config, Path(out), parts, callbacks, resume, loss).train()
 
 
+class Objective(nn.Module):
+    """A model with its loss: what is computed in a step, and what replicas are made of."""
+
+    def __init__(self, model: Transformer, loss: Loss, smoothing: float, pad_id: int) -> None:
+        super().__init__()
+        self.model, self.loss, self.smoothing, self.pad_id = model, loss, smoothing, pad_id
+
+    def forward(self, source: Tensor, target_in: Tensor, target_out: Tensor) -> Tensor:
+        """The sum of the losses of all tokens that are not padding, in nats, 0-dim."""
+        is_token = target_out != self.pad_id  # [B, T]
+        if self.loss is smoothed_cross_entropy or not is_token.any():
+            states = self.model.decode_states(target_in, self.model.encode(source), source)
+            weight = self.model.embedding.weight
+            return linear_cross_entropy(states[is_token], weight, target_out[is_token], self.smoothing)
+        logits = self.model(source, target_in).float()
+        return self.loss(logits, target_out, self.smoothing, self.pad_id) * is_token.sum()
+
+
 class _Run:
     """One training run; ``train`` reads from top to bottom, the rest are its steps."""
 
     def __init__(self, corpus, preset, config, out, parts, callbacks, resume, loss) -> None:
-        self.corpus, self.config, self.out, self.callbacks, self.loss = corpus, config, out, callbacks, loss
+        self.corpus, self.config, self.out, self.callbacks = corpus, config, out, callbacks
         self.accelerator = _accelerator(config)
         self.is_main = self.accelerator.is_main_process
         self.resume = self._open_folder(resume)
@@ -94,8 +113,9 @@ class _Run:
         # Replicas share their weights (broadcast when wrapped) but not their dropout.
         torch.manual_seed(config.seed * 1000 + self.accelerator.process_index + 1)
         optimizer = torch.optim.Adam(model.parameters(), lr=0.0, betas=config.adam_betas, eps=1e-9, fused=True)
-        self.wrapped, self.optimizer = self.accelerator.prepare(model, optimizer)
-        self.model: Transformer = self.accelerator.unwrap_model(self.wrapped)
+        objective = Objective(model, loss, config.smoothing, self.tokenizer.pad_id)
+        self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
+        self.model: Transformer = self.accelerator.unwrap_model(self.objective).model
 
         self.step, self.epoch, self.batches_done, self.seconds, self.tokens = 0, 0, 0, 0.0, 0
         self.loss_sum, self.loss_tokens = 0.0, 0
@@ -114,14 +134,14 @@ class _Run:
         last_validation = last_checkpoint = self.seconds
         stopped = False
         with _stop_on_signal() as stop, self._metrics_file() as metrics:
-            for batch in self._stream():
+            for batches in self._stream():
                 self.seconds = time.perf_counter() - began
                 own = self.step / total_steps if total_steps else self.seconds / (60 * self.config.minutes)
-                n_tokens, progress, stopped = self._agree(batch.n_tokens, own, stop.is_set())
+                progress, stopped = self._agree(own, stop.is_set())
                 if progress >= 1.0 or stopped:
                     break
                 rate = warmup_linear_rate(self.step + 1, progress, self.config.learning_rate, self.config.warmup)
-                self._update(batch.to(self.accelerator.device), n_tokens, rate)
+                self._update(batches, rate)
                 if self.step % LOG_EVERY == 0:
                     self._log(metrics, rate)
                     if self.seconds - last_validation >= self.config.validate_every:
@@ -140,22 +160,20 @@ class _Run:
         self._emit("end", **result)
         return result
 
-    def _stream(self) -> Iterator:
-        """The batches of this and all further epochs, from where the run stands."""
+    def _stream(self) -> Iterator[BucketedBatches]:
+        """For each step the batches of its epoch, of which number ``batches_done`` is next: ``_update`` takes it."""
         while True:
             batches = self._epoch_batches(self.epoch)
-            for index in range(self.batches_done, len(batches)):
-                self.batches_done = index
-                yield batches[index]
+            while self.batches_done < len(batches):
+                yield batches
             self.batches_done = 0
             self.epoch += 1
 
-    def _epoch_batches(self, epoch: int):
-        tokenizer, accelerator = self.tokenizer, self.accelerator
+    def _epoch_batches(self, epoch: int) -> BucketedBatches:
+        tokenizer = self.tokenizer
         return bucketed_batches(
             self.examples, self.config.batch_tokens, pad_id=tokenizer.pad_id, bos_id=tokenizer.bos_id,
             eos_id=tokenizer.eos_id, seed=self.config.seed, epoch=epoch,
-            rank=accelerator.process_index, world_size=accelerator.num_processes,
         )  # fmt: skip
 
     def _total_steps(self) -> int:
@@ -163,36 +181,41 @@ class _Run:
         steps = sum(len(self._epoch_batches(epoch)) for epoch in range(int(whole)))
         return max(1, steps + round(part * len(self._epoch_batches(int(whole)))) if part else steps)
 
-    def _agree(self, n_tokens: int, progress: float, stop: bool) -> tuple[int, float, bool]:
-        """What all processes must see alike: tokens of the global batch, the first one's clock, anybody's Ctrl-C."""
+    def _agree(self, progress: float, stop: bool) -> tuple[float, bool]:
+        """What all processes must see alike: the first one's clock, and anybody's Ctrl-C."""
         if self.accelerator.num_processes == 1:
-            return n_tokens, progress, stop
-        mine = [float(n_tokens), progress if self.is_main else 0.0, float(stop)]
+            return progress, stop
+        mine = [progress if self.is_main else 0.0, float(stop)]
         together = self.accelerator.reduce(torch.tensor(mine, dtype=torch.float32, device=self.accelerator.device))
-        return int(together[0]), float(together[1]), bool(together[2])
+        return float(together[0]), bool(together[1])
 
-    def _update(self, batch, n_tokens: int, rate: float) -> None:
-        """One step: the gradient of the mean loss over all tokens of all processes."""
-        self.wrapped.train()
+    def _update(self, batches: BucketedBatches, rate: float) -> None:
+        """One step: the gradient of the mean loss over all tokens of the batch, of which each process has its part."""
+        self.objective.train()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        logits = self.wrapped(batch.source, batch.target_in)
-        loss = self.loss(logits.float(), batch.target_out, self.config.smoothing, self.tokenizer.pad_id)
-        share = batch.n_tokens * self.accelerator.num_processes / n_tokens  # replicas' gradients are averaged
-        self.accelerator.backward(loss * share)
+        n_tokens, processes = batches.n_tokens(self.batches_done), self.accelerator.num_processes
+        turns = self.config.accumulate
+        for turn in range(turns):
+            part = batches.part(self.batches_done, turn * processes + self.accelerator.process_index, turns * processes)
+            part = part.to(self.accelerator.device)
+            with nullcontext() if turn == turns - 1 else self.accelerator.no_sync(self.objective):
+                loss = self.objective(part.source, part.target_in, part.target_out)
+                self.accelerator.backward(loss * processes / n_tokens)  # replicas' gradients are averaged
+            self.loss_sum += loss.detach().double()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.step += 1
         self.batches_done += 1
         self.tokens += n_tokens
-        self.loss_sum += loss.detach().double() * batch.n_tokens
-        self.loss_tokens += batch.n_tokens
+        self.loss_tokens += n_tokens
 
     # -- measuring ------------------------------------------------------------------------------------------------
 
     def _log(self, metrics, rate: float) -> None:
-        mean, self.loss_sum, self.loss_tokens = float(self.loss_sum) / self.loss_tokens, 0.0, 0
+        total = self.accelerator.reduce(torch.as_tensor(self.loss_sum))
+        mean, self.loss_sum, self.loss_tokens = float(total) / self.loss_tokens, 0.0, 0
         self._record(metrics, "step", loss=mean, lr=rate, tokens_per_second=self.tokens / self.seconds)
 
     def _validate(self, metrics) -> None:
@@ -312,12 +335,13 @@ class _Run:
             name: self.accelerator.gather(value.to(self.accelerator.device)[None])
             for name, value in random_states.items()
         }
+        loss_sum = float(self.accelerator.reduce(torch.as_tensor(self.loss_sum)))  # of all processes
         if self.is_main:
             state = {
                 name: getattr(self, name)
                 for name in ("step", "epoch", "batches_done", "seconds", "tokens", "loss_tokens", "val_loss")
             }
-            state |= {"loss_sum": float(self.loss_sum), "processes": self.accelerator.num_processes}
+            state |= {"loss_sum": loss_sum, "processes": self.accelerator.num_processes}
             tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
             tensors |= checkpoints.flatten_optimizer(self.optimizer.optimizer) | gathered
             checkpoints.write_tensors(self.out / CHECKPOINT, tensors, state)
@@ -332,11 +356,13 @@ class _Run:
             raise CourseError(f"{self.out / CHECKPOINT} was made with another number of processes: use the same again")
         self.model.load_state_dict({name[6:]: t for name, t in tensors.items() if name.startswith("model.")})
         checkpoints.restore_optimizer(self.optimizer.optimizer, tensors)
-        torch.set_rng_state(tensors["rng"][self.accelerator.process_index])
+        torch.set_rng_state(tensors["rng"][self.accelerator.process_index].clone())  # a row is not read from its start
         if "device_rng" in tensors:
-            torch.cuda.set_rng_state(tensors["device_rng"][self.accelerator.process_index])
+            torch.cuda.set_rng_state(tensors["device_rng"][self.accelerator.process_index].clone())
         for name, value in state.items():
             setattr(self, name, value)
+        if not self.is_main:
+            self.loss_sum = 0.0  # the first process has everybody's
 
 
 def _train_tokenizer(corpus: Corpus, vocab_size: int) -> Tokenizer:

@@ -4,6 +4,7 @@ import math
 
 from torch import Tensor, nn
 
+from course_lib.blocks import Dropout
 from course_lib.config import ModelConfig
 from course_lib.parts import REFERENCE, Parts
 
@@ -58,7 +59,7 @@ class Transformer(nn.Module):
         self.parts = parts
         self.embedding = nn.Embedding(config.vocab_size, config.d_model, padding_idx=config.pad_id)
         self.positions = parts.position_table(config.positions, config.max_len, config.d_model)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.encoder = Encoder(config, parts)
         self.decoder = Decoder(config, parts)
         self._initialise()
@@ -90,12 +91,16 @@ class Transformer(nn.Module):
         stands at its end, where the causal mask hides it from every real token. ``last_only`` gives the logits after
         the last token alone, [B, 1, V]: all that a search needs.
         """
-        causal = self.parts.causal_mask(target_in.shape[1], target_in.shape[1]).to(target_in.device)
-        padding = self.parts.padding_mask(source, self.config.pad_id)
-        states = self.decoder(self.embed(target_in), memory, causal, padding)
+        states = self.decode_states(target_in, memory, source)
         if last_only:
             states = states[:, -1:]
         return states @ self.embedding.weight.T  # [B, Tt, V]
+
+    def decode_states(self, target_in: Tensor, memory: Tensor, source: Tensor) -> Tensor:
+        """What ``decode`` multiplies with the output's weight, the embedding table: [B, Tt, D]."""
+        causal = self.parts.causal_mask(target_in.shape[1], target_in.shape[1]).to(target_in.device)
+        padding = self.parts.padding_mask(source, self.config.pad_id)
+        return self.decoder(self.embed(target_in), memory, causal, padding)
 
     def forward(self, source: Tensor, target_in: Tensor) -> Tensor:
         """Teacher forcing: source ids [B, Ts], shifted target ids [B, Tt] -> logits [B, Tt, V]."""

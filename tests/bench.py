@@ -21,7 +21,7 @@ from course_lib.config import DecodeConfig, ModelConfig
 from course_lib.losses import smoothed_cross_entropy
 from course_lib.positions import SinusoidalPositions
 from course_lib.tokenizer import Tokenizer
-from course_lib.training import supports_bf16
+from course_lib.training import Objective, supports_bf16
 from course_lib.transformer import Transformer
 from course_lib.translator import Translator
 
@@ -78,12 +78,13 @@ def train_step_vs_torch() -> dict:
     bf16 = supports_bf16("cpu")
 
     model = Transformer(SIZES)
+    objective = Objective(model, smoothed_cross_entropy, 0.1, 0)
     optimizer = torch.optim.Adam(model.parameters(), 1e-4, fused=True)
 
     def ours() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            logits = model(source, target_in)
-        smoothed_cross_entropy(logits.float(), target_out, 0.1, 0).backward()
+            loss = objective(source, target_in, target_out)
+        (loss / target_out.numel()).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()

@@ -91,15 +91,14 @@ def test_the_limit_is_reached_and_not_passed():
 
 @busy
 @given(lengths.filter(lambda it: len(it) >= 8), st.integers(1, 8), st.integers(0, 2))
-def test_processes_share_the_batches_equally(lengths, world_size, epoch):
-    examples = numbered(lengths)
-    shares = [
-        bucketed_batches(examples, 100, **IDS, seed=3, epoch=epoch, rank=rank, world_size=world_size)
-        for rank in range(world_size)
-    ]
-    assert len({len(share) for share in shares}) == 1
-    seen = [i for share in shares for batch in share for i in numbers(batch)]
-    assert sorted(seen) == list(range(len(examples)))
+def test_parts_share_out_each_batch(lengths, parts, epoch):
+    batches = bucketed_batches(numbered(lengths), 100, **IDS, seed=3, epoch=epoch)
+    for index, batch in enumerate(batches):
+        shares = [batches.part(index, part, parts) for part in range(parts)]
+        rows = [row for share in shares if share.n_tokens for row in numbers(share)]
+        assert sorted(rows) == sorted(numbers(batch))
+        assert sum(share.n_tokens for share in shares) == batch.n_tokens == batches.n_tokens(index)
+        assert all((share.target_out != IDS["pad_id"]).sum() == share.n_tokens for share in shares)
 
 
 def composition(batches):
@@ -165,8 +164,6 @@ def test_batches_know_their_number_and_can_be_read_twice():
 def test_what_cannot_be_done_is_named():
     with pytest.raises(ValueError, match=r"example 1 has 41 tokens: more than max_tokens=40"):
         bucketed_batches([example(3, 3), example(3, 40)], 40, **IDS)
-    with pytest.raises(ValueError, match=r"2 examples cannot be shared among world_size=3"):
-        bucketed_batches([example(3, 3)] * 2, 40, **IDS, world_size=3)
     assert len(bucketed_batches([example(40, 39)], 40, **IDS)) == 1
     assert list(bucketed_batches([], 40, **IDS)) == []
 

@@ -11,12 +11,22 @@ from torch import nn
 from course_lib.attention import (
     MultiHeadAttention,
     attention_weights,
+    fused_attention,
     merge_heads,
     scaled_dot_product_attention,
     softmax,
     split_heads,
 )
-from course_lib.blocks import DecoderLayer, EncoderLayer, FeedForward, LayerNorm, Residual, gelu
+from course_lib.blocks import (
+    DecoderLayer,
+    Dropout,
+    EncoderLayer,
+    FeedForward,
+    FusedLayerNorm,
+    LayerNorm,
+    Residual,
+    gelu,
+)
 from course_lib.config import PRESETS, DecodeConfig, ModelConfig, TrainConfig
 from course_lib.masks import causal_mask, combine_masks, padding_mask, to_torch_mask
 from course_lib.parts import Parts
@@ -175,9 +185,10 @@ def test_alibi_slopes_and_distances():
 # -- blocks -------------------------------------------------------------------------------------------------------
 
 
-def test_layer_norm_gelu_and_feed_forward():
+@pytest.mark.parametrize("layer_norm", [LayerNorm, FusedLayerNorm])
+def test_layer_norm_gelu_and_feed_forward(layer_norm):
     x = torch.randn(B, TQ, D, requires_grad=True)
-    ours, theirs = LayerNorm(D), nn.LayerNorm(D)
+    ours, theirs = layer_norm(D), nn.LayerNorm(D)
     with torch.no_grad():
         for parameter, value in ((ours.gain, torch.rand(D)), (ours.bias, torch.randn(D))):
             parameter.copy_(value)
@@ -188,6 +199,34 @@ def test_layer_norm_gelu_and_feed_forward():
     network = FeedForward(D, D_FF)
     close(network(x), F.linear(F.relu(F.linear(x, network.expand.weight, network.expand.bias)),
                                network.contract.weight, network.contract.bias))  # fmt: skip
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5])
+def test_dropout_drops_and_scales(p):
+    x, dropout = torch.randn(301, 333, requires_grad=True), Dropout(p)
+    out = dropout(x)
+    kept = out != 0
+    assert kept.float().mean() == pytest.approx(1 - p, abs=0.006)  # 6 standard deviations
+    assert kept.float().mean(0).std() < 0.05 and kept.float().mean(1).std() < 0.05
+    close(out, x * kept / (1 - p), atol=1e-4)
+    close(torch.autograd.grad(out.sum(), x)[0], kept / (1 - p), atol=1e-4)
+    assert dropout(x.detach().bfloat16()).dtype == torch.bfloat16
+    torch.manual_seed(1)
+    once = dropout(x)
+    torch.manual_seed(1)
+    assert torch.equal(dropout(x), once) and not torch.equal(dropout(x), once)
+    assert dropout.eval()(x) is x and Dropout(0.0)(x) is x
+
+
+def test_attention_in_half_precision_is_computed_in_single():
+    query, key, value = (torch.randn(B, H, TQ, D, dtype=torch.bfloat16) for _ in range(3))
+    bias = torch.randn(H, TQ, TQ)
+    for mask in (None, causal_mask(TQ), bias):
+        expected = F.scaled_dot_product_attention(query.float(), key.float(), value.float(), mask)
+        with torch.autocast("cpu", torch.bfloat16):
+            close(fused_attention(query, key, value, mask), expected)
+        if query.device.type == "cpu":
+            assert fused_attention(query.double(), key.double(), value.double(), mask).dtype == torch.float64
 
 
 def test_residual_refuses_another_placement():

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sacrebleu.metrics import BLEU
 
+from course_lib import losses
 from course_lib.decoding import batched_beam_search, beam_search, greedy_decode
 from course_lib.evaluation import alignment_error_rate, bleu, corpus_scores, perplexity
-from course_lib.losses import shift_right, smoothed_cross_entropy
+from course_lib.losses import linear_cross_entropy, shift_right, smoothed_cross_entropy
 from course_lib.schedules import noam_rate, warmup_linear_rate
 
 BOS, EOS, V = 1, 2, 7
@@ -28,6 +29,24 @@ def test_loss_equals_torch(smoothing):
     torch.testing.assert_close(ours, theirs)
     torch.testing.assert_close(*(torch.autograd.grad(loss, logits)[0] for loss in (ours, theirs)))
     assert ours.dim() == 0
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("n", [0, 1, 11])
+def test_loss_without_the_logits_is_the_same(n, precision, smoothing, monkeypatch):
+    monkeypatch.setattr(losses, "CHUNK", 4 * V)  # 11 tokens: chunks of 4, 4 and 3
+    generator = torch.Generator().manual_seed(0)
+    states, weight = (torch.randn(size, 16, generator=generator, requires_grad=True) for size in (n, V))
+    targets = torch.randint(1, V, (n,), generator=generator)
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+        ours = linear_cross_entropy(states, weight, targets, smoothing)
+        logits = (states @ weight.T).float()
+    theirs = smoothed_cross_entropy(logits[None], targets[None], smoothing, 0) * n if n else logits.sum()
+    tolerance = dict(atol=1e-5, rtol=1e-4) if precision == torch.float32 else dict(atol=0.05, rtol=0.02)
+    torch.testing.assert_close(ours, theirs, **tolerance)
+    for mine, other in zip(*(torch.autograd.grad(3 * loss, (states, weight)) for loss in (ours, theirs)), strict=True):
+        torch.testing.assert_close(mine, other, **tolerance)
 
 
 def test_shift_right_leaves_its_argument_alone():

@@ -357,19 +357,59 @@ def test_ctrl_c_says_how_to_go_on(tsv, tmp_path):
     assert "Traceback" not in error and (tmp_path / "run" / CHECKPOINT).exists()
 
 
-def test_two_processes_share_the_work(tsv, tmp_path):
+@pytest.fixture(scope="module")
+def one_process(tmp_path_factory):
+    """The losses of a run in one process, without dropout, and the arguments of ``train`` that give it."""
+    folder = tmp_path_factory.mktemp("one")
+    path = folder / "reversal.tsv"
+    corpus = reversal(500)
+    path.write_text("".join(f"{p.source}\t{p.target}\n" for split in ("val", "train") for p in corpus.splits[split]))
+    script = folder / "train.py"
+    script.write_text(WITHOUT_DROPOUT)
+    subprocess.run([sys.executable, script, path, folder / "run", "1"], check=True, timeout=180)
+    return script, path, losses(folder / "run")
+
+
+WITHOUT_DROPOUT = """if True:
+    import sys
+    from dataclasses import replace
+    from course_lib.config import PRESETS
+    from course_lib.corpora import load_corpus
+    from course_lib.training import train
+    path, out, accumulate, *resume = sys.argv[1:]
+    preset = replace(PRESETS["tiny"], model=PRESETS["tiny"].model | {"dropout": 0.0})
+    config = preset.train_config(epochs=12, accumulate=int(accumulate), batch_tokens=300, device="cpu",
+                                 precision="fp32", warmup=20, checkpoint_every=1e-6)
+    def crash(event, record):
+        if event == "step" and record["step"] == 20 and "crash" in resume:
+            raise SystemExit(7)
+    train(load_corpus(path, "de-ed"), preset, config, out, callbacks=[crash], resume="resume" in resume)
+"""
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+
+def test_two_processes_give_the_losses_of_one(one_process, tmp_path):
+    script, path, alone = one_process
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [*TORCHRUN, script, path, tmp_path / "two", "1"]
+    assert subprocess.run([*command, "crash"], timeout=180, env=environment, capture_output=True).returncode != 0
+    subprocess.run([*command, "resume"], check=True, timeout=180, env=environment)
+    two = losses(tmp_path / "two")
+    assert len(two) == 10
+    for mine, single in zip(two, alone, strict=True):
+        assert mine == pytest.approx(single, rel=2e-3)
+
+
+def test_accumulated_gradients_give_the_same_losses(one_process, tmp_path):
+    script, path, alone = one_process
+    subprocess.run([sys.executable, script, path, tmp_path / "three", "3"], check=True, timeout=180)
+    for mine, single in zip(losses(tmp_path / "three"), alone, strict=True):
+        assert mine == pytest.approx(single, rel=2e-3)
+
+
+def test_the_command_in_two_processes(tsv, tmp_path):
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m",
-               "course_lib.cli", "train", "--corpus", str(tsv), "--direction", "de-ed", "--epochs", "2",
-               "--device", "cpu", "--precision", "fp32", "--out", str(out)]  # fmt: skip
+    command = [*TORCHRUN, "-m", "course_lib.cli", "train", "--corpus", tsv, "--direction", "de-ed", "--epochs", "2",
+               "--device", "cpu", "--precision", "fp32", "--out", out]  # fmt: skip
     subprocess.run(command, check=True, timeout=180, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    result = json.loads((out / RESULT).read_text())
-    assert result["epochs"] == 2
-    single = train_alone(tsv, tmp_path / "alone")
-    assert result["steps"] == pytest.approx(single["steps"] / 2, abs=2)
-
-
-def train_alone(tsv, out) -> dict:
-    assert main(["train", "--corpus", str(tsv), "--direction", "de-ed", "--epochs", "2", "--device", "cpu",
-                 "--precision", "fp32", "--out", str(out), "--json"]) == 0  # fmt: skip
-    return json.loads((out / RESULT).read_text())
+    assert json.loads((out / RESULT).read_text())["epochs"] == 2
