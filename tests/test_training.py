@@ -322,6 +322,7 @@ def test_train_translate_evaluate(tsv, tmp_path, capsys, monkeypatch):
         ("train --minutes -1 --out X", "minutes=-1.0 must be positive"),
         ("train --epochs nan --out X", "epochs=nan must be positive"),
         ("train --minutes inf --out X", "minutes=inf must be positive and finite"),
+        ("train --accumulate 0 --out X", "accumulate=0 must be positive"),
         ("train --seed -3 --out X", "seed=-3 must be at least 0"),
         ("train --device tpu --out X", "device='tpu' is none of"),
         pytest.param("train --device mps --out X", "no device 'mps'", marks=pytest.mark.skipif(

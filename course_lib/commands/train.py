@@ -23,6 +23,7 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
     seed: Annotated[int, typer.Option(help="Of the weights, the dropout and the order of the data.")] = 0,
+    accumulate: Annotated[int, typer.Option(help="Work through a batch in so many parts: less memory.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")] = False,
     data_dir: DATA_DIR = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures of result.json at the end.")] = False,
@@ -36,7 +37,9 @@ def train(
     if minutes is None and epochs is None:
         minutes = 2.0
     try:
-        config = chosen.train_config(minutes=minutes, epochs=epochs, device=device, precision=precision, seed=seed)
+        config = chosen.train_config(
+            minutes=minutes, epochs=epochs, device=device, precision=precision, seed=seed, accumulate=accumulate
+        )
     except ValueError as error:
         raise CourseError(str(error)) from None
     data = load_corpus(corpus, direction, data_dir)
