@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -33,6 +34,7 @@ Callback = Callable[[str, dict], None]
 Loss = Callable[[Tensor, Tensor, float, int], Tensor]
 LOG_EVERY = 10  # steps in one line of metrics; checkpoints hold what a line has gathered so far
 N_SAMPLES = 3
+TRACKERS = ("tensorboard", "wandb")
 
 
 def train(
@@ -45,6 +47,7 @@ def train(
     callbacks: Sequence[Callback] = (),
     resume: bool = False,
     loss: Loss = smoothed_cross_entropy,
+    track: str | None = None,
 ) -> dict:
     """Train a translation model and leave it in a folder.
 
@@ -57,6 +60,7 @@ def train(
         callbacks: called as ``callback(event, record)`` with "start", "step", "validation", "samples" and "end".
         resume: go on from the folder's checkpoint.
         loss: what is minimised, called with logits, targets, smoothing and pad_id.
+        track: "tensorboard" or "wandb" also hands every measurement to TensorBoard or to Weights & Biases.
 
     Returns:
         The figures of ``result.json``; with ``"interrupted": True`` (and a checkpoint, but no result.json) when
@@ -65,7 +69,7 @@ def train(
     Raises:
         CourseError: the folder, its checkpoint, the device or the disk cannot be used; nothing is half-written.
     """
-    return _Run(corpus, preset, config, Path(out), parts, callbacks, resume, loss).train()
+    return _Run(corpus, preset, config, Path(out), parts, callbacks, resume, loss, track).train()
 
 
 class Objective(nn.Module):
@@ -89,9 +93,9 @@ class Objective(nn.Module):
 class _Run:
     """One training run; ``train`` reads from top to bottom, the rest are its steps."""
 
-    def __init__(self, corpus, preset, config, out, parts, callbacks, resume, loss) -> None:
+    def __init__(self, corpus, preset, config, out, parts, callbacks, resume, loss, track) -> None:
         self.corpus, self.config, self.out, self.callbacks = corpus, config, out, callbacks
-        self.accelerator = _accelerator(config)
+        self.accelerator = _accelerator(config, track, out)
         self.is_main = self.accelerator.is_main_process
         self.resume = self._open_folder(resume)
         if self.resume:
@@ -133,7 +137,7 @@ class _Run:
         began = time.perf_counter() - self.seconds
         last_validation = last_checkpoint = self.seconds
         stopped = False
-        with _stop_on_signal() as stop, self._metrics_file() as metrics:
+        with _stop_on_signal() as stop, self._metrics_file() as metrics, self._trackers():
             for batches in self._stream():
                 self.seconds = time.perf_counter() - began
                 own = self.step / total_steps if total_steps else self.seconds / (60 * self.config.minutes)
@@ -240,7 +244,17 @@ class _Run:
                 metrics.write((json.dumps(record, ensure_ascii=False) + "\n").encode())
             except OSError as error:
                 raise checkpoints.not_written(self.out / METRICS, error) from None
+        self.accelerator.log({name: value for name, value in values.items() if name != "samples"}, self.step)
         self._emit(event, **record)
+
+    @contextmanager
+    def _trackers(self):
+        self.accelerator.init_trackers("tracked")
+        try:
+            yield
+        finally:
+            for tracker in self.accelerator.trackers:
+                tracker.finish()
 
     def _emit(self, event: str, /, **record) -> None:
         if self.is_main:
@@ -370,12 +384,16 @@ def _train_tokenizer(corpus: Corpus, vocab_size: int) -> Tokenizer:
     return Tokenizer.train_words(texts) if corpus.name == "grammar" else Tokenizer.train_bpe(texts, vocab_size)
 
 
-def _accelerator(config: TrainConfig):
-    """An Accelerator for the device and precision that were asked for, and that are there.
+def _accelerator(config: TrainConfig, track: str | None, out: Path):
+    """An Accelerator for the device, precision and tracker that were asked for, and that are there.
 
     Raises:
-        CourseError: the device is not there, or cannot compute in the precision.
+        CourseError: the device or the tracker is not there, or the device cannot compute in the precision.
     """
+    if track is not None and track not in TRACKERS:
+        raise CourseError(f"track={track!r} is none of {', '.join(TRACKERS)}")
+    if track is not None and find_spec(track) is None:
+        raise CourseError(f"the package {track} is not installed: pip install {track}, or train without it")
     from accelerate import Accelerator, PartialState
     from accelerate.state import AcceleratorState
 
@@ -388,7 +406,7 @@ def _accelerator(config: TrainConfig):
     fast = supports_bf16(device) if config.precision == "auto" else config.precision == "bf16"
     if PartialState._shared_state and PartialState().num_processes == 1:  # a second run in the same notebook
         AcceleratorState._reset_state(reset_partial_state=True)
-    return Accelerator(cpu=device == "cpu", mixed_precision="bf16" if fast else "no")
+    return Accelerator(cpu=device == "cpu", mixed_precision="bf16" if fast else "no", log_with=track, project_dir=out)
 
 
 def supports_bf16(device: str) -> bool:

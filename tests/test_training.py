@@ -169,6 +169,20 @@ def test_a_model_of_own_parts_trains_the_same_way(tmp_path):
         assert mine == pytest.approx(reference, abs=1e-3)
 
 
+def test_figures_for_tensorboard(tmp_path, monkeypatch):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(reversal(), SMALL, settings(epochs=1), tmp_path / "run", track="tensorboard")
+    events = EventAccumulator(str(tmp_path / "run/tracked")).Reload()
+    drawn = [(event.step, event.value) for event in events.Scalars("loss")]
+    assert drawn == [(step, pytest.approx(loss)) for step, loss in losses(tmp_path / "run")] and drawn
+    assert len(events.Scalars("val_loss")) == 1
+    monkeypatch.setattr(training, "find_spec", lambda name: None)
+    with pytest.raises(CourseError, match="the package wandb is not installed: pip install wandb, or train without it"):
+        train(reversal(), SMALL, settings(), tmp_path / "other", track="wandb")
+    assert not (tmp_path / "other").exists()
+
+
 # -- what can go wrong --------------------------------------------------------------------------------------------
 
 
@@ -323,6 +337,7 @@ def test_train_translate_evaluate(tsv, tmp_path, capsys, monkeypatch):
         ("train --epochs nan --out X", "epochs=nan must be positive"),
         ("train --minutes inf --out X", "minutes=inf must be positive and finite"),
         ("train --accumulate 0 --out X", "accumulate=0 must be positive"),
+        ("train --track paper --out X", "track='paper' is none of tensorboard, wandb"),
         ("train --seed -3 --out X", "seed=-3 must be at least 0"),
         ("train --device tpu --out X", "device='tpu' is none of"),
         pytest.param("train --device mps --out X", "no device 'mps'", marks=pytest.mark.skipif(

@@ -24,6 +24,7 @@ def train(
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
     seed: Annotated[int, typer.Option(help="Of the weights, the dropout and the order of the data.")] = 0,
     accumulate: Annotated[int, typer.Option(help="Work through a batch in so many parts: less memory.")] = 1,
+    track: Annotated[str | None, typer.Option(help="Also draw the figures in tensorboard or wandb.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")] = False,
     data_dir: DATA_DIR = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures of result.json at the end.")] = False,
@@ -47,7 +48,7 @@ def train(
     first_process = os.environ.get("RANK", "0") == "0"  # the others, under torchrun, work in silence
     try:
         with TrainingProgress(quiet=as_json or not first_process) as progress:
-            result = run(data, chosen, config, out, callbacks=[progress], resume=resume)
+            result = run(data, chosen, config, out, callbacks=[progress], resume=resume, track=track)
     except KeyboardInterrupt:  # before the first step, or for the second time
         if not (out / "run.json").exists():
             raise

@@ -379,9 +379,10 @@ for pair in corpus.splits["test"][:3]:
 # %% [markdown] id="metrics" concepts=["C34","C60"] documents=["004 §7.2"]
 # ### What to write down
 #
-# A run that leaves no record did not happen. `metrics.jsonl` has a line of JSON for every ten steps; Weights & Biases and
-# TensorBoard (document 004, §7.2) draw the same numbers. TensorBoard needs no account: `torch.utils.tensorboard.SummaryWriter`
-# writes, `tensorboard --logdir runs` shows. Raw losses jump from batch to batch; a running mean shows the trend.
+# A run that leaves no record did not happen. `metrics.jsonl` has a line of JSON for every ten steps; TensorBoard and
+# Weights & Biases (document 004, §7.2) draw the same numbers. TensorBoard needs no account: `train(…, track="tensorboard")`
+# writes, `tensorboard --logdir runs` in a terminal shows. `track="wandb"` sends them to a service on the internet, so it is
+# off unless you ask. Raw losses jump from batch to batch; a running mean shows the trend.
 # Compare the two at each step: the mean is steadier, and always a little late.
 
 # %% id="metrics-shown" concepts=["C60"]
@@ -403,6 +404,7 @@ plot_metrics(folder)
 # | repeat exactly | the same `seed` | `--seed 0` |
 # | use a GPU, an Apple chip | `device="auto"` finds it | `--device auto` |
 # | compute in 16 bits where that is faster | `precision="auto"`: bf16 if the hardware has it | `--precision auto` |
+# | fit a large batch into a small memory | `TrainConfig(accumulate=4, …)` | `--accumulate 4` |
 # | several processes or GPUs | – | `torchrun --nproc-per-node 2 -m course_lib.cli train --out runs/two` |
 #
 # A checkpoint is more than weights: Adam's two averages, the place in the data and the state of the random numbers
@@ -444,7 +446,9 @@ print(f"plain mean of both:    off by {((first + second) / 2 - whole).abs().max(
 print(f"weighted by tokens:    off by {(0.9 * first + 0.1 * second - whole).abs().max():.0e}")
 
 # %% [markdown] id="parallel-true" concepts=["C66"] errata=["E117"] documents=["004 §3.3"]
-# The same sum over several small batches before one step is *gradient accumulation*: a large batch for a small memory.
+# So `course train` cuts every batch into as many shares as there are processes: the same command gives the same losses in one
+# process and in several, but for dropout and rounding. The same sum over shares of a batch one after the other is *gradient
+# accumulation* (`accumulate`): a large batch for a small memory.
 # Document 004, §3.3 says the Transformer suits parallel training *and inference* (E117). Training, yes: all places of a
 # target at once. When it writes, each token needs the one before it:
 
