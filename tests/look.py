@@ -2,7 +2,8 @@
 
     python -m tests.look notebooks/03_attention.ipynb pictures/ [--theme light|dark|both] [--width 900]
 
-Writes pictures/03_attention/NN_cell-id_light.png and _dark.png, and says what is wrong on the page.
+Writes pictures/03_attention/NN_cell-id_light.png and _dark.png, and says what is wrong on the page. Views that ask for
+a prediction first get an answer, so that they are seen.
 """
 
 import argparse
@@ -36,6 +37,9 @@ def _photograph(page, notebook: Path, out: Path, theme: str) -> int:
         old.unlink()
     page.open(notebook.name)
     problems = [f"cell raised {error}" for error in page.run_all_cells()]
+    for asking in page.page.locator(".workshop-view", has_text="Predict first.").all():
+        asking.locator("button").first.click()
+    page.settle()
     ids = [cell.get("id", "") for cell in json.loads(notebook.read_text())["cells"]]
     taken = 0
     for number, cell in enumerate(page.cells()):

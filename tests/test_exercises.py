@@ -5,6 +5,7 @@ import inspect
 import json
 import math
 import re
+from dataclasses import replace
 from functools import partial
 
 import nbformat
@@ -20,10 +21,10 @@ from course_lib.grading.submission import judge_submission, library_calls
 from course_lib.grading.values import plain
 from course_lib.parts import Parts
 from tests.conftest import ROOT
+from tests.confusion import SEEDS, ask, failed, full_marks, row
 from tests.execution import execute
 from tests.unseen_answers import HEAD, RIGHT, WRONG
 
-SEEDS = [0, 1_000_003, 2**31 - 1]
 EXERCISES = list(bank().values())
 CHAPTERS = sorted({e.chapter for e in EXERCISES})
 # The design's section 5: what is called from outside, exactly so.
@@ -53,14 +54,6 @@ each_exercise = pytest.mark.parametrize("e", EXERCISES, ids=lambda e: e.id)
 each_misconception = pytest.mark.parametrize(
     ("e", "misconception"), [pytest.param(e, m, id=f"{e.id}-{m.id}") for e in EXERCISES for m in e.misconceptions]
 )
-
-
-def ask(e, submission, seed=0):
-    return judge(e, partial(in_process.observe_object, submission), seed)
-
-
-def failed(result):
-    return [check for check in result.checks if check.status not in ("passed", "not_run")]
 
 
 @each_exercise
@@ -107,9 +100,7 @@ def test_the_chapter_has_the_exercises_of_the_design(chapter):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_reference_and_alternatives_get_full_marks(e, seed):
     for right in (e.reference, *e.alternatives):
-        result = ask(e, right, seed)
-        assert result.passed, f"{right}\n{result}"
-        assert result.points == result.max_points == e.points
+        assert full_marks(e, right, seed), f"{right}\n{ask(e, right, seed)}"
 
 
 @each_misconception
@@ -120,6 +111,22 @@ def test_misconception_fails_and_is_named(e, misconception, seed):
     for check in wrong:
         assert check.misconception == misconception.id, check
         assert misconception.message in check.message
+
+
+def test_the_confusion_table_says_what_these_tests_say():
+    e = exercise("softmax")
+    whole = row(e)
+    assert whole["failed"] == whole["named"] == whole["misconceptions"] == len(e.misconceptions)
+    assert whole["full_marks"] == whole["right_answers"] == len(e.alternatives) + 1
+    one, other, *_ = e.misconceptions
+    broken = replace(e, misconceptions=(one, replace(other, implementation=one.implementation)), alternatives=(len,))
+    assert row(broken)["confused"] == {other.id: [one.id]} and row(broken)["refused"] == ["right answer 1"]
+
+
+@each_exercise
+def test_what_it_builds_on_comes_before(e):
+    ids = list(bank())
+    assert all(ids.index(need) < ids.index(e.id) for need in e.requires)
 
 
 @each_exercise

@@ -165,6 +165,14 @@ def test_nan_equals_nan_only_where_asked():
     assert compare(t([math.nan, 1.0]), t([1.0, math.nan]), equal_nan=True) is not None
 
 
+def test_what_must_not_have_changed_is_compared_exactly():
+    before, nudged = [{"result": t([1.0]), "arguments": (t([x, math.nan, math.inf]), 2.0)} for x in (1.0, 1.000001)]
+    assert compare(before, before, unchanged=("arguments",)) is None
+    found = compare(nudged, before, unchanged=("arguments",))
+    assert found.path == ("arguments", 0) and found.text == "expected 1, got 1.000001 at [0] (1 of 3 values differ)"
+    assert "nan" in compare(nudged, before).text  # otherwise a difference of 1e-6 is none, and NaN is one
+
+
 class Liar(Tensor):
     """Says it equals everything, to whoever asks it."""
 
@@ -235,6 +243,25 @@ def test_named_with_the_call_and_the_numbers(quick):
 def test_hint_where_nothing_explains(quick):
     checks = by_id(ask(lambda x: x.abs().median()))
     assert checks["values"].misconception is None and checks["values"].message.endswith("\nthink")
+
+
+@pytest.mark.parametrize(
+    "wrong", [lambda x: None, lambda x: float(x.abs().mean()), lambda x: x.abs().mean()[None],
+              lambda x: x.abs().mean().double(), lambda x: x.abs().mean().numpy()],
+)  # fmt: skip
+def test_no_hint_where_the_form_is_wrong(quick, wrong):
+    """What to think about says nothing about a type, dtype or shape."""
+    message = by_id(ask(wrong))["values"].message
+    assert message.startswith("with x [3]: expected ") and "\n" not in message
+
+
+def test_an_argument_that_is_changed_a_little_is_seen(quick):
+    def nudges(x):
+        result = x.abs().mean()
+        x += 1e-6
+        return result
+
+    assert by_id(ask(nudges))["values"].message.startswith("with x [3]: your code changed its argument `x`; expected ")
 
 
 def test_the_misconception_that_explains_most_is_named(quick):

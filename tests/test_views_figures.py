@@ -20,6 +20,7 @@ from course_lib.schedules import noam_rate
 from course_lib.training import train
 from course_lib.views import figures, schemes, training
 from course_lib.views.depth import depth_explorer, layer_norm_explorer
+from course_lib.views.editing import edit_explorer
 from course_lib.views.figures import Picture, Prediction, View, readable, slider
 from course_lib.views.heads import heads_side_by_side
 from course_lib.views.masks import mask_explorer
@@ -41,6 +42,7 @@ VIEWS = {
     "heads_side_by_side": lambda predict=True: heads_side_by_side(MAPS, "a b c d e".split(), predict=predict),
     "depth_explorer": depth_explorer,
     "layer_norm_explorer": layer_norm_explorer,
+    "edit_explorer": edit_explorer,
     "mask_explorer": mask_explorer,
     "scaling_explorer": scaling_explorer,
     "sinusoid_explorer": sinusoid_explorer,
@@ -277,6 +279,29 @@ def test_the_conventions_are_opposites_and_the_mix_up_uses_exactly_the_forbidden
 
 def test_an_all_masked_row_is_nan_in_pytorchs_softmax_as_the_view_says():
     assert torch.full((4,), -torch.inf).softmax(-1).isnan().all()
+
+
+# ---- editing a token -------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("edited", range(6))
+def test_an_edit_reaches_whoever_may_see_the_token(edited):
+    view = edit_explorer(predict=False)
+    every, later, own = set(range(6)), set(range(edited, 6)), {edited}
+    reached = {
+        ("token", "none"): every, ("token", "causal"): later, ("token", "own"): own,
+        ("query", "none"): own, ("query", "causal"): own if edited else set(), ("query", "own"): set(),
+        ("key", "none"): every, ("key", "causal"): later - (set() if edited else own), ("key", "own"): set(),
+        ("value", "none"): every, ("value", "causal"): later, ("value", "own"): own,
+    }  # fmt: skip
+    for (part, mask), who in reached.items():
+        view.set(edited=edited, part=part, mask=mask, amount=0.5)
+        moved = view.numbers["moved"]
+        assert set((moved > 1e-4).nonzero().flatten().tolist()) == who, (part, mask)
+        assert set((moved > 1e-6).nonzero().flatten().tolist()) == who, "nothing in between: moved or not is clear"
+        assert f"<b>{len(who)} of 6</b> outputs move" in view.message.value
+        allowed = {"none": torch.ones(6, 6), "causal": torch.ones(6, 6).tril(), "own": torch.eye(6)}[mask]
+        assert ((view.numbers["weights"] > 0) == allowed.bool()).all()
+    view.set(amount=0.0)
+    assert view.numbers["moved"].max() == 0 and "Nothing is edited" in view.message.value
 
 
 # ---- scaling ---------------------------------------------------------------------------------------------------------

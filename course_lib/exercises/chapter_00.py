@@ -27,7 +27,10 @@ def concept_edges() -> list[tuple[str, str]]:
 
 def follow_arrows(submission, inputs):
     """For each question whether arrows lead from one concept to the other."""
-    edges = [(start, end) for start, *_, end in submission()]
+    edges = [tuple(edge) for edge in submission()]
+    for edge in edges:
+        if len(edge) != 2:
+            raise ValueError(f"an arrow is a pair (from, to), not {edge}")
     answers = {}
     for start, end in inputs["questions"]:
         found, waiting = set(), {start}

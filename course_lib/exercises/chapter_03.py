@@ -230,12 +230,12 @@ def size(g: torch.Generator, low: int, high: int) -> int:
 
 def cached_sizes(g: torch.Generator) -> list[tuple]:
     t_q = size(g, 2, 4)
-    return [(t_q, t_q + size(g, 1, 4)), (1, size(g, 5, 8))]
+    return [(t_q, t_q + size(g, 1, 4)), (1, size(g, 6, 8))]
 
 
 def longer_sizes(g: torch.Generator) -> list[tuple]:
     t_k = size(g, 2, 4)
-    return [(t_k + size(g, 1, 4), t_k), (size(g, 5, 8), 1)]
+    return [(t_k + size(g, 1, 4), t_k), (size(g, 6, 8), 1)]
 
 
 CAUSAL_MASK = Exercise(

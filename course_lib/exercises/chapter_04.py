@@ -635,8 +635,8 @@ pair $i$ of the token at position $m$ by the angle $\theta = m \cdot 10000^{-2i/
 $$(a, b) \;\mapsto\; (a\cos\theta - b\sin\theta,\;\; a\sin\theta + b\cos\theta)$$
 
 - `x` is `[…, T, D]` with an even `D` and any number of axes in front; the result has its shape and dtype.
-- `positions` holds T integers, one for each token: they need not be 0, 1, 2 … (think of a token that is written after
-  others have been kept).
+- `positions` is an integer tensor `[T]`, a number for each token: they need not be 0, 1, 2 … (think of a token that is
+  written after others have been kept).
 - Then the score of a query at $m$ with a key at $n$ depends on $m - n$ alone. Why? (Turn both by the same angle.)""",
     minutes=20,
     difficulty=3,

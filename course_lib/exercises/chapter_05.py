@@ -108,9 +108,8 @@ $D_h = D / H$.
 - Every head still sees **all** $T$ positions. Only the features are divided.
 - Where `n_heads` does not divide the width, raise a `ValueError` that names both numbers.
 
-Two axes exchange their places here. Which of `view`, `transpose` and `permute` moves numbers, and which only counts
-them
-out anew?""",
+Two axes exchange their places here. Which of `view`, `transpose` and `permute` exchanges axes, and which only counts
+the numbers out anew?""",
     minutes=10,
     difficulty=2,
     concepts=("C16",),
@@ -575,9 +574,8 @@ $$\mathrm{MultiHead}(Q,K,V) = \mathrm{Concat}(\mathrm{head}_1,\dots,\mathrm{head
 - `forward(q, k, v, mask=None)`: `q` is `[B, Tq, D]`, `k` and `v` are `[B, Tk, D]`; the result is `[B, Tq, D]`.
 - Heads are consecutive blocks of features, as in `split_heads`. Each divides by the root of **its own** width.
 - `mask` is boolean, True = may attend, and broadcasts to the scores `[B, H, Tq, Tk]`. A query that may attend to
-  nothing gets
-  zeros from its heads, so that `output.bias` is what comes out.
-- `n_heads` that does not divide `d_model`: `ValueError`.
+  nothing gets zeros from its heads, so that `output.bias` is what comes out.
+- An `n_heads` that does not divide `d_model` raises a `ValueError` when the module is built.
 
 You may use what you wrote before, or `course_lib.attention.scaled_dot_product_attention`.""",
     minutes=25,
@@ -926,11 +924,9 @@ SPOT_THE_BUG = Exercise(
     chapter=5,
     title="Spot the bug: many heads as three of the documents tell it",
     signature="spot_the_bug_05(x, w_q, w_k, w_v, w_o, n_heads)",
-    statement=r"""Three documents,
-    three sentences, three mistakes: the input is decomposed into sub-sequences (003, §4), the
-heads' scores are concatenated (000, §2.3), and concatenation is how heads are combined (002, §3). The code below
-does what
-they say. **Repair it**, so that it computes
+    statement=r"""Three documents, three sentences, three mistakes: the input is decomposed into sub-sequences (003,
+§4), the heads' scores are concatenated (000, §2.3), and concatenation is how heads are combined (002, §3). The code
+below does what they say. **Repair it**, so that it computes
 
 $$\mathrm{Concat}(\mathrm{head}_1,\dots,\mathrm{head}_H)\,W^O,\qquad
 \mathrm{head}_h = \mathrm{softmax}\!\left(\frac{Q_hK_h^\top}{\sqrt{d_h}}\right) V_h,$$

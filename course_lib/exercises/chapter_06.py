@@ -376,9 +376,8 @@ GELU = Exercise(
     chapter=6,
     title="GELU",
     signature="gelu(x)",
-    statement=r"""The **Gaussian error linear unit**: each number,
-    times the probability that a standard normal variable is
-below it. Exactly, with the error function:
+    statement=r"""The **Gaussian error linear unit**: each number, times the probability that a standard normal variable
+is below it. Exactly, with the error function:
 
 $$\mathrm{GELU}(x) = x\,\Phi(x) = \frac x2\left(1 + \mathrm{erf}\!\left(\frac{x}{\sqrt2}\right)\right)$$
 
@@ -977,9 +976,8 @@ ENCODER_LAYER = Exercise(
     chapter=6,
     title="The encoder layer",
     signature='EncoderLayer(d_model, n_heads, d_ff, norm="pre")',
-    statement=r"""Put the parts together: `attention`,
-    `feed_forward`, `norm_1`, `norm_2`, each with the parameter names of its own
-exercise (`attention.query.weight`, `feed_forward.expand.bias`, `norm_1.gain` …).
+    statement=r"""Put the parts together: `attention`, `feed_forward`, `norm_1`, `norm_2`, each with the parameter
+names of its own exercise (`attention.query.weight`, `feed_forward.expand.bias`, `norm_1.gain` …).
 
 | `norm="pre"` | `norm="post"` |
 |---|---|
@@ -987,7 +985,7 @@ exercise (`attention.query.weight`, `feed_forward.expand.bias`, `norm_1.gain` �
 | $x \leftarrow x + \mathrm{FFN}(\mathrm{LN}_2(x))$ | $x \leftarrow \mathrm{LN}_2(x + \mathrm{FFN}(x))$ |
 
 - `forward(x, mask=None)`: `x` is `[B, T, D]`, the mask is handed on to the attention. No dropout here.
-- Any other `norm` raises a `ValueError`.
+- Any other `norm` raises a `ValueError` when the layer is built.
 
 Build it from your own parts, or import `MultiHeadAttention` (`course_lib.attention`), `FeedForward` and `LayerNorm`
 (`course_lib.blocks`).""",
@@ -1264,11 +1262,9 @@ SPOT_THE_BUG = Exercise(
     chapter=6,
     title="Spot the bug: the feed-forward network of two documents",
     signature="spot_the_bug_06(x, gain, bias, w_1, b_1, w_2, b_2)",
-    statement=r"""Document 004,
-    §4.2, prints two lines for the feed-forward network and says that GELU is the gated linear
-unit; document 000, §4.3, adds a softmax at the end. The code below does what they say. **Repair it**, so that it
-computes the
-pre-norm sub-layer
+    statement=r"""Document 004, §4.2, prints two lines for the feed-forward network and says that GELU is the gated
+linear unit; document 000, §4.3, adds a softmax at the end. The code below does what they say. **Repair it**, so that it
+computes the pre-norm sub-layer
 
 $$X + \mathrm{GELU}\big(\mathrm{LN}(X)\,W_1 + b_1\big)\,W_2 + b_2.$$
 

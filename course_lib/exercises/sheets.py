@@ -22,6 +22,8 @@ def exercise_cells(id: str) -> list[NotebookNode]:
     """The statement, the starter to complete, and the check."""
     found = exercise(id)
     heading = f"### {found.title}\n\n`{found.signature}` · {difficulty(found)} · about {found.minutes} minutes"
+    if found.requires:
+        heading += " · builds on " + ", ".join(f"`{need}`" for need in found.requires)
     return [
         new_markdown_cell(f"{heading}\n\n{found.statement}", id=f"{id}-task", metadata={"tags": ["exercise"]}),
         new_code_cell(found.starter, id=f"{id}-code", metadata={"exercise": id}),
@@ -48,7 +50,8 @@ code, run the cell, and run the check below it: it says at once what is right, a
 `hint("{exercises[0].id}")` gives a hint. What passes is kept, and runs in the models of later chapters: `my_parts()`
 shows it.
 
-When a sheet is graded, every cell is run from the top, and the last definition of a name is the one that counts.
+In all of them: arguments stay as they were, and results keep the dtype of the inputs. When a sheet is graded, every
+cell is run from the top, and the last definition of a name is the one that counts.
 
 ## The exercises"""
     cells = [

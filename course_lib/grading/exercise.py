@@ -53,7 +53,7 @@ class Exercise:
         starter: the source that the learner begins with. A function raises `not_attempted(id)`'s error; a
             spot-the-bug is the broken code itself.
         read_again: the section of the chapter to go back to.
-        requires: ids of exercises whose parts this one may be built from.
+        requires: ids of earlier exercises that this one may be built from; the sheet says so.
         library_calls: names of functions and classes that do the exercise's work; using one is pointed out to a human.
     """
 

@@ -22,31 +22,42 @@ Observe = Callable[[Check, dict], Observation]
 
 @dataclass(frozen=True)
 class Difference:
-    """Where two values differ first, and how: "expected shape [2, 3], got [3, 2]"."""
+    """Where two values differ first, and how: "expected shape [2, 3], got [3, 2]"; `form`: in type, dtype or shape."""
 
     path: tuple
     text: str
+    form: bool = False
 
 
 def compare(
-    got: object, want: object, atol: float = 1e-5, rtol: float = 1e-4, *, equal_nan: bool = False, path: tuple = ()
-) -> Difference | None:
-    """The first difference between two plain values, or None where there is none within the tolerance."""
+    got: object, want: object, atol: float = 1e-5, rtol: float = 1e-4, *,
+    equal_nan: bool = False, unchanged: tuple[str, ...] = (), path: tuple = (),
+) -> Difference | None:  # fmt: skip
+    """The first difference between two plain values, or None where there is none within the tolerance.
 
-    def differ(text: str) -> Difference:
-        return Difference(path, text)
+    What stands under a key of `unchanged` is compared exactly, and there NaN equals NaN.
+    """
+
+    def differ(text: str, form: bool = False) -> Difference:
+        return Difference(path, text, form)
 
     def items(keys) -> Difference | None:
-        found = (compare(got[key], want[key], atol, rtol, equal_nan=equal_nan, path=(*path, key)) for key in keys)
-        return next((difference for difference in found if difference), None)
+        for key in keys:
+            limits = (0, 0, True) if key in unchanged else (atol, rtol, equal_nan)
+            found = compare(
+                got[key], want[key], *limits[:2], equal_nan=limits[2], unchanged=unchanged, path=(*path, key)
+            )
+            if found:
+                return found
+        return None
 
     if isinstance(want, Tensor) or isinstance(got, Tensor) or _is_number(want):
         return _compare_numbers(got, want, atol, rtol, equal_nan, differ)
     if type(got) is not type(want):
-        return differ(_wrong_type(got, want))
+        return differ(_wrong_type(got, want), form=True)
     if isinstance(want, tuple | list):
         if len(got) != len(want):
-            return differ(f"expected {_named(want)} of length {len(want)}, got length {len(got)}")
+            return differ(f"expected {_named(want)} of length {len(want)}, got length {len(got)}", form=True)
         return items(range(len(want)))
     if isinstance(want, dict):
         for key in (*want, *got):
@@ -63,6 +74,7 @@ def judge(exercise: Exercise, observe: Observe, seed: int) -> ExerciseResult:
     """Run the checks of an exercise and say what came of each; the same seed gives the same inputs."""
     results: dict[str, CheckResult] = {}
     failures: dict[str, Observation] = {}
+    hints: dict[str, str] = {}
     questions = [_Question(exercise, check, seed + i) for i, check in enumerate(exercise.checks)]
     for question in questions:
         check = question.check
@@ -76,14 +88,15 @@ def judge(exercise: Exercise, observe: Observe, seed: int) -> ExerciseResult:
         seen = observe(check, question.inputs())
         if seen.status == "library":
             return _librarys_own(exercise, seed)
-        results[check.id] = _result(check, *question.verdict(seen))
-        if results[check.id].status in ("failed", "error", "timeout"):
+        status, message, hints[check.id] = question.verdict(seen)
+        results[check.id] = _result(check, status, message)
+        if status in ("failed", "error", "timeout"):
             failures[check.id] = seen
     named = _diagnose(exercise, questions, failures, results) if failures else {}
     for check in exercise.checks:
         if check.id in failures:
             first, found = results[check.id], named.get(check.id)
-            message = f"{first.message}\n{found.message if found else check.hint}"
+            message = f"{first.message}\n{found.message if found else hints[check.id]}".rstrip()
             results[check.id] = _result(check, first.status, message, found.id if found else None)
     checks = tuple(results[check.id] for check in exercise.checks)
     return ExerciseResult(exercise.id, exercise.title, checks, seed, exercise.read_again)
@@ -103,16 +116,23 @@ class _Question:
     def expected(self) -> object:
         return plain(self.check.expected(self.inputs()))
 
-    def verdict(self, seen: Observation) -> tuple[str, str]:
-        """The status, and the line that says what was expected and what came."""
+    def verdict(self, seen: Observation) -> tuple[str, str, str]:
+        """The status, the line that says what was expected and what came, and the hint where it is of use.
+
+        It is of none where the type, dtype or shape is wrong: the line says it all.
+        """
+        check = self.check
         if seen.status in ("missing", "timeout"):
-            return seen.status, seen.message
+            return seen.status, seen.message, check.hint
         if seen.status == "raised":
             if seen.message == f"NotImplementedError: {not_attempted(self.exercise.id)}":
-                return "missing", "not attempted"
-            return "error", f"it raised {seen.message}" + (f" ({seen.where})" if seen.where else "")
-        difference = compare(seen.value, self.expected, self.check.atol, self.check.rtol)
-        return ("failed", _sentence(difference, self.exercise, self.inputs())) if difference else ("passed", "")
+                return "missing", "not attempted", ""
+            return "error", f"it raised {seen.message}" + (f" ({seen.where})" if seen.where else ""), check.hint
+        difference = compare(seen.value, self.expected, check.atol, check.rtol, unchanged=("arguments",))
+        if difference is None:
+            return "passed", "", ""
+        hint = "" if difference.form else check.hint
+        return "failed", _sentence(difference, self.exercise, self.inputs()), hint
 
     def ask(self, misconception: Misconception) -> Observation:
         return observe_object(misconception.implementation, self.check, self.inputs(), MISCONCEPTION_SECONDS)
@@ -170,18 +190,18 @@ def _same(a: Observation, b: Observation, check: Check) -> bool:
 def _compare_numbers(got, want, atol, rtol, equal_nan, differ) -> Difference | None:
     """Tensors and Python numbers; a tensor is not a number, and a bool is not an int."""
     if isinstance(want, Tensor) != isinstance(got, Tensor) or not (_is_number(got) or isinstance(got, Tensor)):
-        return differ(_wrong_type(got, want))
+        return differ(_wrong_type(got, want), form=True)
     if not isinstance(want, Tensor):
         fits = type(got) is type(want) or (type(want) is float and type(got) is int)
         if not fits:
-            return differ(_wrong_type(got, want))
+            return differ(_wrong_type(got, want), form=True)
         a, b = torch.tensor(float(got), dtype=torch.float64), torch.tensor(float(want), dtype=torch.float64)
         exact = type(want) is not float
     else:
         if got.shape != want.shape:
-            return differ(f"expected shape {list(want.shape)}, got {list(got.shape)}")
+            return differ(f"expected shape {list(want.shape)}, got {list(got.shape)}", form=True)
         if got.dtype != want.dtype:
-            return differ(f"expected dtype {dtype_name(want.dtype)}, got {dtype_name(got.dtype)}")
+            return differ(f"expected dtype {dtype_name(want.dtype)}, got {dtype_name(got.dtype)}", form=True)
         a, b = got, want
         exact = not (want.is_floating_point() or want.is_complex())
         if not exact and not want.is_complex():

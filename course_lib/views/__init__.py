@@ -6,6 +6,7 @@ A view is loaded when it is first asked for, so that importing this package draw
 from importlib import import_module
 
 _HOME = {  # view -> the module it lives in
+    "edit_explorer": "editing",
     "heads_side_by_side": "heads",
     "depth_explorer": "depth",
     "layer_norm_explorer": "depth",

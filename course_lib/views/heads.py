@@ -53,7 +53,7 @@ def heads_side_by_side(weights, tokens, keys=None, *, pinned=(0, 1), query=0, pr
     across = min(n_heads, 4)
     down = -(-n_heads // across)
     grid = Picture(width=172 * across, height=18 + 160 * down, announce=False)
-    large = [Picture(width=400, height=388) for _ in pinned]
+    large = [Picture(width=336, height=336) for _ in pinned]
     mark_grid = _grid(grid, maps, across, down)
     draw_large = [_large(picture, maps, readable(tokens), readable(keys)) for picture in large]
     message, numbers, shown = text(), {}, [None, None]

@@ -43,9 +43,10 @@ for sentence in ["The book that you bought is very interesting.", "Did your moth
 # ## 2. Predict
 #
 # In this course you commit to an answer before a picture shows you one. A wrong guess costs nothing, and is
-# remembered longer than a right one. Here is the first.
+# remembered longer than a right one. Here is the first. (The code of such cells is folded away: the answer is in it.)
 
-# %% id="predict-where"
+# %% id="predict-where" jupyter={"source_hidden": true} cellView="form"
+# @title Predict first (the answer is in here)
 from course_lib.views import predict
 
 predict(

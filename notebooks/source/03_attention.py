@@ -32,6 +32,7 @@ from course_lib import attention, masks
 from course_lib.views import (
     attention_heatmap,
     attention_stages,
+    edit_explorer,
     mask_explorer,
     predict,
     predict_number,
@@ -413,11 +414,19 @@ print("what 'it' takes in (thing, alive, place):", word_weights[it] @ word_keys)
 #
 # What this cannot show: whether a trained model does it this way. Chapter 00 shows the maps of one that is.
 
-# %% [markdown] id="edit" concepts=["C13"] documents=["001 §2.2"] errata=["E008"]
+# %% [markdown] id="edit" concepts=["C13", "C15"] documents=["001 §2.2"] errata=["E008"]
 # ### Edit a token, see which outputs change
 #
-# Five tokens, projections as above. Exchange one token; **look at** how far each of the five outputs moves, under three
-# masks. The third allows everybody only their own position.
+# Six tokens with random projections. One token becomes another vector; the bars say how far each output moves. **Try:** (1)
+# edit each token in turn, without a mask; (2) the same under the causal mask, and where everybody sees only their own
+# position; (3) edit only the *query* of a token, then only its *key*, then only its *value*: whom does each reach?
+
+# %% id="edit-view" concepts=["C13", "C15"] errata=["E008"] documents=["001 §2.2"]
+edit_explorer()
+
+# %% [markdown] id="edit-seen" concepts=["C10", "C13"] errata=["E008"]
+# A query decides over its own row and nobody else’s. A key or a value reaches **everybody who may see it**: all without a
+# mask, itself and those after it under a causal one. The same in code, with the five tokens from above:
 
 # %% id="edit-shown" concepts=["C13", "C15"] errata=["E008"]
 EDITED = 2  # try 0 and 4, too
@@ -782,7 +791,8 @@ print("one query at a time, keys kept = the whole sequence at once, causal mask"
 #
 # Write each function in its cell, run it, then run the `check` below it: it answers at once, says which value differs, and
 # names the misunderstanding where it knows it. `hint("softmax")` helps, if you are stuck. What passes is kept, and later
-# chapters build their models from it.
+# chapters build their models from it. In all exercises of the course arguments stay as they were, and results keep the
+# dtype of the inputs.
 
 # %% id="check-import"
 from course_lib.workshop import check, hint, my_parts, quiz

@@ -64,8 +64,11 @@ torch.testing.assert_close(dog_in_news, dog, atol=1e-5, rtol=0)
 
 # %% [markdown] id="predict"
 # ## 2. Predict
+#
+# Commit before you know. (The code of these cells is folded away, because the answers are in it.)
 
-# %% id="predict-count" concepts=["C19"]
+# %% id="predict-count" concepts=["C19"] jupyter={"source_hidden": true} cellView="form"
+# @title Predict first (the answer is in here)
 predict(
     "You want to tell the model positions by adding something to each word vector. The numbers in a word vector are about "
     "as large as 1. Which trouble do you expect, if you add the plain number of the position, 0, 1, 2 …, to every feature?",
@@ -80,7 +83,8 @@ predict(
     "equal in all features, so that the hill is gone and nothing is left of the position. Section 6 shows it.",
 )
 
-# %% id="predict-shift" concepts=["C18", "C21"]
+# %% id="predict-shift" concepts=["C18", "C21"] jupyter={"source_hidden": true} cellView="form"
+# @title Predict first (the answer is in here)
 predict(
     "A sentence gets five padding tokens <b>in front</b>, which nobody may attend to. All its words now stand five "
     "places further right. For which kind of position information does the encoder give the words the same vectors as before?",
@@ -425,7 +429,8 @@ assert change < 1e-3
 #
 # The tokens are random, so there is nothing else to go by.
 
-# %% id="predict-extrapolation" concepts=["C21"]
+# %% id="predict-extrapolation" concepts=["C21"] jupyter={"source_hidden": true} cellView="form"
+# @title Predict first (the answer is in here)
 predict(
     "ALiBi’s paper is called <i>Train Short, Test Long</i>. A model of one layer with ALiBi: what do you expect of the two tasks?",
     [
@@ -660,7 +665,8 @@ assert same < 1e-5 and change > 0.1
 #
 # Write each function in its cell, run it, then run the `check` below it: it answers at once, says which value differs, and
 # names the misunderstanding where it knows it. `hint("apply_rotary")` helps, if you are stuck. What passes is kept: with
-# `positions="rotary"` or `"alibi"` the translation model runs on *your* function.
+# `positions="rotary"` or `"alibi"` the translation model runs on *your* function. Arguments stay as they were, and results
+# keep the dtype of the inputs.
 
 # %% id="check-import"
 from course_lib.workshop import check, hint, my_parts, quiz

@@ -60,17 +60,18 @@ with torch.no_grad():
 # %% [markdown] id="predict"
 # ## 2. Predict
 #
-# Commit before you know.
+# Commit before you know. (The code of these cells is folded away, because the answers are in it.)
 
-# %% id="predict-norm" concepts=["C24"] errata=["E120"]
+# %% id="predict-norm" concepts=["C24"] errata=["E120"] jupyter={"source_hidden": true} cellView="form"
+# @title Predict first (the answer is in here)
 from course_lib.views import predict, predict_number
 
 predict(
-    "Layer normalisation takes the mean off a token’s features and divides by their standard deviation. What does it make of "
-    "<b>[1, 2, 3]</b>?",
+    "Layer normalisation takes the mean off a token’s features and divides by the root of their mean squared difference from "
+    "it. What does it make of <b>[1, 2, 3]</b>?",
     [
         ("[0, 0.5, 1]", "That would be squeezing between 0 and 1. Layer normalisation makes mean 0 and variance 1."),
-        ("[−1, 0, 1]", "That is with the mean off. The standard deviation is not 1: try it."),
+        ("[−1, 0, 1]", "That is with the mean off, or divided by a standard deviation over D − 1. A norm divides by D."),
         "[−1.22, 0, 1.22]",
         ("[0.09, 0.24, 0.67]", "That is a softmax. There is none in a norm."),
     ],
@@ -78,7 +79,8 @@ predict(
     "The mean is 2, the differences are −1, 0, 1, their mean square is 2/3, and 1 / √(2/3) = 1.22.",
 )
 
-# %% id="predict-share" concepts=["C22"]
+# %% id="predict-share" concepts=["C22"] jupyter={"source_hidden": true} cellView="form"
+# @title Predict first (the answer is in here)
 predict_number(
     "An encoder layer with d<sub>model</sub> = 512 and d<sub>ff</sub> = 2048, as in the paper. How many <b>percent</b> of its parameters are "
     "in the feed-forward network?",
@@ -381,7 +383,9 @@ for name, bend in (("with ReLU", nn.ReLU()), ("without", nn.Identity())):
         optimizer.zero_grad()
         F.mse_loss(network(cases).flatten(), wanted).backward()
         optimizer.step()
-    print(f"{name:10} {network(cases).flatten().detach()}   wanted {wanted}")
+    answers = network(cases).flatten().detach()
+    print(f"{name:10} {answers}   wanted {wanted}")
+    assert ((answers - wanted).abs().max() < 0.1) == (name == "with ReLU")
 
 # %% [markdown] id="position-wise" concepts=["C22"]
 # ### What “position-wise” means
@@ -405,6 +409,7 @@ over_tokens = lambda x: (x - x.mean(0)) / x.std(0, correction=0)  # noqa: E731
 for name, norm in (("over features", blocks.LayerNorm(16)), ("over tokens", over_tokens)):
     change = (norm(padded)[:4] - norm(short)).abs().max().item()
     print(f"{name:14} three padding tokens change the other four by up to {change:.2f}")
+    assert (change > 0.1) == (name == "over tokens")
 
 # %% [markdown] id="documents" concepts=["C24"] documents=["004 §4.1"] errata=["E120"]
 # ## 7. What the documents say, and what is true
@@ -460,7 +465,9 @@ real, sentence = attention.MultiHeadAttention(16, 2), torch.randn(1, 5, 16)
 query, key, value = (attention.split_heads(part(sentence), 2) for part in (real.query, real.key, real.value))
 for name, values in (("linear", value), ("with a ReLU", value.relu())):
     rebuilt = real.output(attention.merge_heads(F.scaled_dot_product_attention(query, key, values)))
-    print(f"{name:12} differs by {(rebuilt - real(sentence, sentence, sentence)).abs().max():.0e}")
+    difference = (rebuilt - real(sentence, sentence, sentence)).abs().max()
+    print(f"{name:12} differs by {difference:.0e}")
+    assert (difference < 1e-5) == (name == "linear")
 
 # %% [markdown] id="contradictions" concepts=["C22", "C24"] documents=["000 §4.3", "001 §2.1", "004 §3.1", "004 §4.1", "004 §4.2"]
 # ### Where the documents contradict each other
@@ -494,7 +501,8 @@ for name, values in (("linear", value), ("with a ReLU", value.relu())):
 # ## 9. Exercises
 #
 # Write each in its cell, run it, then run the `check` below it. Three of them are modules, which are given weights by name; the last of these is a whole encoder
-# layer, built from your own parts. What passes is kept, and runs in later chapters.
+# layer, built from your own parts. Arguments stay as they were, and results keep the dtype of the inputs. What passes is
+# kept, and runs in later chapters.
 
 # %% id="check-import"
 from course_lib.workshop import check, hint, my_parts, quiz

@@ -69,9 +69,10 @@ print("3 4 5 6 7 backwards:", write(model, [3, 4, 5, 6, 7, EOS]))
 # ## 2. Predict
 #
 # Before anything is trained, you can say what the loss will be. The model knows nothing, so at best it gives each of the
-# 13 ids the same probability.
+# 13 ids the same probability. (The code of these cells is folded away, because the answers are in it.)
 
-# %% id="predict-loss" concepts=["C31"]
+# %% id="predict-loss" concepts=["C31"] jupyter={"source_hidden": true} cellView="form"
+# @title Predict first (the answer is in here)
 predict_number(
     "A model that gives each of V = 13 ids the probability 1/13: what is its cross-entropy, in nats a token?",
     answer=2.565,
@@ -80,7 +81,8 @@ predict_number(
     "equal. If it begins far below, it sees the answer.",
 )
 
-# %% id="predict-adam" concepts=["C32"]
+# %% id="predict-adam" concepts=["C32"] jupyter={"source_hidden": true} cellView="form"
+# @title Predict first (the answer is in here)
 predict(
     "Two numbers are trained with Adam, at a rate of 0.1. The first gradient of one is 0.001, that of the other 1000. "
     "How far does each move in the first step?",
@@ -756,7 +758,8 @@ if HAS_TRANSFORMERS:
 # ## 9. Exercises
 #
 # Replace the line that raises the error by your code, run the cell, then run the check below it. It says at once what is
-# right, and what the mistake may be. `hint("noam_rate")` gives a hint.
+# right, and what the mistake may be. `hint("noam_rate")` gives a hint. Arguments stay as they were, and results keep the
+# dtype of the inputs.
 
 # %% id="exercise-imports"
 from course_lib.workshop import check, hint, quiz
