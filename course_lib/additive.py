@@ -54,7 +54,7 @@ def score_projected(query: Tensor, keys: Tensor, v: Tensor) -> Tensor:
 
 
 def dot_scores(query: Tensor, keys: Tensor) -> Tensor:
-    """Dot products, for query and keys of the same width: e_j = qᵀ k_j  (Luong et al. 2015, §3.1, eq. 8, "dot").
+    """Dot products, for query and keys of the same width: e_j = qᵀ k_j  (Luong et al. 2015, §3.1, "dot").
 
     Args:
         query: [B, D].
@@ -67,7 +67,7 @@ def dot_scores(query: Tensor, keys: Tensor) -> Tensor:
 
 
 def general_scores(query: Tensor, keys: Tensor, w: Tensor) -> Tensor:
-    """Dot products through a learned matrix: e_j = qᵀ W k_j  (Luong et al. 2015, §3.1, eq. 8, "general").
+    """Dot products through a learned matrix: e_j = qᵀ W k_j  (Luong et al. 2015, §3.1, "general").
 
     Args:
         query: [B, Dq].
@@ -129,7 +129,8 @@ class AttentionDecoder(nn.Module):
 
     For each output token i, with the embedding e of the token before:
 
-        α_i = softmax_j(a(s_{i-1}, h_j)),  c_i = sum_j α_ij h_j,  s_i = GRU([e; c_i], s_{i-1}),  logits = W [s_i; c_i; e].
+        α_i = softmax_j(a(s_{i-1}, h_j)),  c_i = sum_j α_ij h_j,
+        s_i = GRU([e; c_i], s_{i-1}),  logits = W [s_i; c_i; e] + b.
 
     Here the output is one linear map, where the paper has a maxout layer before it.
 

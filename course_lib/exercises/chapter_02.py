@@ -141,22 +141,24 @@ MASKED_SOFTMAX = Exercise(
     statement=r"""A sentence in a batch is filled up with padding, and padding deserves no attention. Turn scores into
 weights along the **last axis**, over those keys alone that may be attended to: with the allowed keys $A_i$ of row $i$,
 
-$$\alpha_{ij} = \frac{e^{s_{ij}}}{\sum_{k \in A_i} e^{s_{ik}}} \;\text{ for } j \in A_i, \qquad \alpha_{ij} = 0 \;\text{ elsewhere.}$$
+$$\alpha_{ij} = \frac{e^{s_{ij}}}{\sum_{k \in A_i} e^{s_{ik}}} \;\text{ for } j \in A_i,
+\qquad \alpha_{ij} = 0 \;\text{ elsewhere.}$$
 
 - `scores`: a floating-point tensor `[…, Tk]` with any number of axes. The result has its shape and dtype.
 - `mask`: boolean, **True = may attend**, with two axes or more; it broadcasts to `scores`, so an axis of it may have
   length 1 or be missing in front. `None` means no mask: an ordinary softmax.
-- **A row in which nothing is allowed becomes zeros**, and the gradient of its scores is zero: neither NaN nor equal shares.
+- **A row in which nothing is allowed becomes zeros**, and the gradient of its scores is zero: neither NaN nor equal
+  shares.
 - What is not allowed has no influence, however large its score. All scores may be as large as ±10,000.
 - Neither argument is modified, and gradients flow through the result. You may use `torch.softmax`.
 
-For example, with a mask that hides the third key, the scores `[1.9, -0.8, 2.3]` become the weights `[0.94, 0.06, 0]`.""",
+For example, with a mask that hides the third key, scores `[1.9, -0.8, 2.3]` become weights `[0.94, 0.06, 0]`.""",
     minutes=15,
     difficulty=2,
     concepts=("C06", "C11"),
     errata=("E045",),
     reference=additive.masked_softmax,
-    starter=starter("masked_softmax(scores, mask)", "[..., Tk] -> weights [..., Tk]. mask: True = may attend, or None."),
+    starter=starter("masked_softmax(scores, mask)", "[..., Tk] -> weights [..., Tk]. mask: True = may attend; None."),
     read_again="chapter 02, “What may not be seen”",
     library_calls=("masked_softmax", "scaled_dot_product_attention"),
     checks=(
@@ -397,8 +399,8 @@ $$e_{bj} = \sum_{a} v_a \tanh\!\big(q_b W_q + k_{bj} W_k\big)_a$$
 | `v` | `[Da]` | |
 
 The result is `[B, Tk]`, in the dtype of the inputs, which stay as they were: the scores as they are, without a softmax.
-`Dq`, `Dk` and `Da` may all differ; any size may be 1, and `Tk` may happen to equal `B`. Sentences of a batch have nothing to do
-with each other. There is no bias and no division by a root. Gradients must flow to all five arguments.""",
+`Dq`, `Dk` and `Da` may all differ; any size may be 1, and `Tk` may happen to equal `B`. Sentences of a batch have
+nothing to do with each other. There is no bias and no division by a root. Gradients flow to all five arguments.""",
     minutes=15,
     difficulty=2,
     concepts=("C06", "C10"),
@@ -620,15 +622,18 @@ SPOT_THE_BUG = Exercise(
     title="Spot the bug: one vector for everything",
     signature="spot_the_bug_02(states, memory, w_q, w_k, v)",
     statement=r"""The code below follows document 004, §3.1: one weight for each element of the source (E107), and one
-vector of fixed length for the whole of it (E106); the weights are made as in document 001, §3.1, step 3 (E045). **Repair it**, so that
-**each** state $s_i$ of the decoder gets a context of its own, by the equations of this chapter:
+vector of fixed length for the whole of it (E106); the weights are made as in document 001, §3.1, step 3 (E045).
+**Repair it**, so that **each** state $s_i$ of the decoder gets a context of its own, by the equations of this chapter:
 
-$$e_{ij} = \sum_a v_a \tanh\!\big(s_i W_q + h_j W_k\big)_a, \qquad \alpha_{ij} = \frac{e^{e_{ij}}}{\sum_k e^{e_{ik}}}, \qquad c_i = \sum_j \alpha_{ij} h_j .$$
+$$e_{ij} = \sum_a v_a \tanh\!\big(s_i W_q + h_j W_k\big)_a, \qquad
+\alpha_{ij} = \frac{e^{e_{ij}}}{\sum_k e^{e_{ik}}}, \qquad c_i = \sum_j \alpha_{ij} h_j .$$
 
-There is one sentence and no batch: `states` is `[Tq, Dq]`, `memory` is `[Tk, Dk]` with the rows $h_j$, `w_q` is `[Dq, Da]`, `w_k` is
-`[Dk, Da]`, `v` is `[Da]`. The result is `[Tq, Dk]`: one context for each state. No padding, so no mask. Arguments stay as they were.
+There is one sentence and no batch: `states` is `[Tq, Dq]`, `memory` is `[Tk, Dk]` with the rows $h_j$, `w_q` is
+`[Dq, Da]`, `w_k` is `[Dk, Da]`, `v` is `[Da]`. The result is `[Tq, Dk]`: one context for each state, in the dtype of
+the inputs. There is no padding, so no mask. Arguments stay as they were, and gradients flow to all of them.
 
-Before you begin: which argument is never used? What are the shapes of `scores` and of the result now, and what should they be?""",
+Before you begin: which argument is never used? What are the shapes of `scores` and of the result now, and what should
+they be?""",
     minutes=15,
     difficulty=2,
     concepts=("C05", "C06", "C11"),
@@ -660,7 +665,7 @@ Before you begin: which argument is never used? What are the shapes of `scores` 
             lambda g: [decoded(g, 3, 5, 4, 2, 6)], contexts_by_loop, needs=("values",),
         ),
         check_values(
-            "edges", 1, "Think of a single state, a source of one token, widths of 1, and of other dtypes than float32.",
+            "edges", 1, "Think of a single state, of one source token, widths of 1, and other dtypes than float32.",
             lambda g: [
                 decoded(g, 1, 5, 4, 2, 6), decoded(g, 3, 1, 2, 4, 5), decoded(g, 1, 1, 1, 1, 1),
                 decoded(g, 4, 4, 3, 3, 3), decoded(g, 3, 5, 4, 2, 6, torch.float64),

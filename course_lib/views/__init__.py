@@ -18,6 +18,8 @@ _HOME = {  # view -> the module it lives in
     "timeline": "drawings",
     "attention_heatmap": "attention",
     "translate_and_attend": "attention",
+    "alignment_stepper": "alignment",
+    "bottleneck_explorer": "bottleneck",
     "attention_stages": "stages",
     "bertviz_view": "bertviz_bridge",
     "mask_explorer": "masks",
