@@ -252,6 +252,22 @@ def convolution_flops(n: int, d: int, kernel_size: int) -> int:
     return 2 * kernel_size * n * d * d
 
 
+def layer_costs(n: int, d: int, kernel_size: int) -> dict[str, dict[str, int]]:
+    """What one layer of each kind asks for on ``n`` >= 2 positions of width ``d`` (Vaswani et al. 2017, table 1).
+
+    Returns:
+        For "recurrent", "convolution" (causal, kernel size K >= 2) and "attention" a dict of three integers:
+        "operations" in the matrix products, multiply and add counted as two; "steps" that must wait for each other in
+        one layer; "path", how many steps or layers lie between the first input and the last output, at the least.
+    """
+    layers = -(-(n - 1) // (kernel_size - 1))  # rounded up: until one output sees n inputs
+    return {
+        "recurrent": {"operations": recurrence_flops(n, d), "steps": n, "path": n},
+        "convolution": {"operations": convolution_flops(n, d, kernel_size), "steps": 1, "path": layers},
+        "attention": {"operations": attention_flops(n, d), "steps": 1, "path": 1},
+    }
+
+
 class GRUEncoder(nn.Module):
     """Read a sentence from left to right with gated recurrent units.
 

@@ -164,3 +164,13 @@ def test_the_encoder_decoder_learns_to_copy_short_sequences():
         loss.backward()
         optimiser.step()
     assert loss < 0.1
+
+
+@pytest.mark.parametrize(("n", "kernel_size"), [(2, 2), (7, 3), (8, 3), (9, 3), (30, 5)])
+def test_the_path_of_a_convolution_is_the_number_of_layers_that_reach_the_first_input(n, kernel_size):
+    costs = recurrent.layer_costs(n, 6, kernel_size)
+    layers = costs["convolution"]["path"]
+    reach = recurrent.receptive_field
+    assert reach(kernel_size, layers - 1) < n <= reach(kernel_size, layers)
+    assert costs["recurrent"] == {"operations": 4 * n * 36, "steps": n, "path": n}
+    assert costs["attention"] == {"operations": 4 * n * n * 6, "steps": 1, "path": 1}

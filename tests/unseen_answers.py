@@ -540,3 +540,165 @@ WRONG |= {
         (BUG_06, "gelu(y @ w_1 + b_1)", 'gelu(y @ w_1 + b_1, approximate="tanh")'),
     ],
 }
+
+RNN_LOOP = """
+def rnn_forward(x, w_x, w_h, b, h0):
+    h, out = h0, []
+    for t in range(x.shape[1]):
+        h = torch.tanh(x[:, t] @ w_x + h @ w_h + b)
+        out.append(h)
+    return torch.stack(out, 1)
+"""
+LSTM_GATES = """
+def lstm_step(x, h, c, w_x, w_h, b):
+    i, f, g, o = torch.chunk(x @ w_x + h @ w_h + b, 4, dim=1)
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    return o.sigmoid() * c.tanh(), c
+"""
+FIELD = """
+def receptive_field(kernel_size, n_layers):
+    seen = 1
+    for _ in range(n_layers):
+        seen += kernel_size - 1
+    return seen
+"""
+FLOPS = "def attention_flops(n, d):\n    scores = 2 * n * d * n\n    values = 2 * n * n * d\n    return scores + values\n"
+COSTS = """
+def spot_the_bug_01(n, d, kernel_size):
+    return {
+        "recurrent": {"operations": 4 * n * d * d, "steps": n, "path": n},
+        "convolution": {"operations": 2 * kernel_size * n * d * d, "steps": 1, "path": math.ceil((n - 1) / (kernel_size - 1))},
+        "attention": {"operations": 4 * n * n * d, "steps": 1, "path": 1},
+    }
+"""
+RIGHT |= {
+    "rnn_forward": [
+        RNN_LOOP,
+        "def rnn_forward(x, w_x, w_h, b, h0):\n    m = nn.RNN(w_x.shape[0], w_x.shape[1], batch_first=True)\n    w = {'weight_ih_l0': w_x.T, 'weight_hh_l0': w_h.T, 'bias_ih_l0': b, 'bias_hh_l0': 0 * b}\n    return torch.func.functional_call(m, w, (x, h0[None]))[0]",
+        "def rnn_forward(x, w_x, w_h, b, h0):\n    u = x @ w_x + b\n    states = []\n    for u_t in u.transpose(0, 1):\n        h0 = (u_t + torch.mm(h0, w_h)).tanh()\n        states += [h0.unsqueeze(1)]\n    return torch.cat(states, dim=1)",
+        "class R:\n    def __call__(self, x, wx, wh, b, h):\n        out = x.new_empty(x.shape[0], x.shape[1], len(wh))\n        for t in range(x.shape[1]):\n            h = torch.tanh(F.linear(x[:, t], wx.T, b) + F.linear(h, wh.T))\n            out[:, t] = h\n        return out\nrnn_forward = R()",
+    ],
+    "lstm_step": [
+        LSTM_GATES,
+        "def lstm_step(x, h, c, w_x, w_h, b):\n    return tuple(torch.lstm_cell(x, (h, c), w_x.T.contiguous(), w_h.T.contiguous(), b, b * 0))",
+        "from collections import namedtuple\nState = namedtuple('State', 'h c')\ndef lstm_step(x, h, c, w_x, w_h, b):\n    z = F.linear(x, w_x.T, b) + F.linear(h, w_h.T)\n    n = h.size(1)\n    i, f, o = torch.sigmoid(z[:, :n]), torch.sigmoid(z[:, n:2*n]), torch.sigmoid(z[:, -n:])\n    new = f * c + i * torch.tanh(z[:, 2*n:3*n])\n    return State(o * torch.tanh(new), new)",
+    ],
+    "receptive_field": [
+        FIELD,
+        "receptive_field = lambda k, n: n * (k - 1) + 1",
+        "def receptive_field(k, n):\n    return 1 if n == 0 else receptive_field(k, n - 1) + k - 1",
+        "def receptive_field(k, n):\n    x = torch.zeros(1, 1, n * k + 1)\n    x[..., n * k // 2] = 1\n    for _ in range(n):\n        x = (F.conv1d(F.pad(x, (k - 1, k - 1)), torch.ones(1, 1, k)) > 0).float()\n    return int(x.sum())",
+    ],
+    "attention_flops": [FLOPS, "attention_flops = lambda n, d: n * n * d << 2", "def attention_flops(n, d):\n    return int(2 * (n ** 2 * d + n * d * n))"],
+    "spot_the_bug_01": [
+        COSTS,
+        "def spot_the_bug_01(n, d, k):\n    names = ['operations', 'steps', 'path']\n    path, seen = 0, 1\n    while seen < n:\n        path, seen = path + 1, seen + k - 1\n    rows = {'attention': (n * n * d * 4, 1, 1), 'convolution': (n * 2 * d * d * k, 1, path), 'recurrent': (2 * n * d * (d + d), n, n)}\n    return {kind: dict(zip(names, row)) for kind, row in rows.items()}",
+    ],
+}
+WRONG |= {
+    "rnn_forward": [
+        (RNN_LOOP, "torch.tanh(", "torch.sin("),
+        (RNN_LOOP, "torch.tanh(", "F.hardtanh("),
+        (RNN_LOOP, "torch.tanh(", "F.softsign("),
+        (RNN_LOOP, "h, out = h0", "h, out = 0 * h0"),
+        (RNN_LOOP, "h, out = h0", "h, out = h0.mean(0, keepdim=True)"),
+        (RNN_LOOP, "range(x.shape[1])", "range(1, x.shape[1])"),
+        (RNN_LOOP, "range(x.shape[1])", "range(x.shape[0])"),
+        (RNN_LOOP, "h @ w_h", "h0 @ w_h"),
+        (RNN_LOOP, "h @ w_h + b", "h @ w_h - b"),
+        (RNN_LOOP, "h @ w_h", "torch.tanh(h) @ w_h"),
+        (RNN_LOOP, "h @ w_h", "h.detach() @ w_h"),
+        (RNN_LOOP, "out.append(h)", "out.append(h.detach())"),
+        (RNN_LOOP, "torch.stack(out, 1)", "torch.stack(out, 2)"),
+        (RNN_LOOP, "torch.stack(out, 1)", "torch.stack(out, 1)[:, -1]"),
+        (RNN_LOOP, "torch.stack(out, 1)", "torch.stack(out, 1), h"),
+        (RNN_LOOP, "torch.stack(out, 1)", "torch.stack(out, 1).squeeze()"),
+        (RNN_LOOP, "torch.stack(out, 1)", "torch.stack(out, 1).float()"),
+        (RNN_LOOP, "torch.stack(out, 1)", "torch.stack(out, 1).half().to(x.dtype)"),
+        (RNN_LOOP, "torch.stack(out, 1)", "out"),
+        (RNN_LOOP, "        out.append(h)", "        out.append(h); x[:, t] = 0"),
+        (RNN_LOOP, "torch.stack(out, 1)", "torch.stack(out, 1).flip(1)"),
+        (RNN_LOOP, "+ b)", ") + b"),
+        (RNN_LOOP, "+ b)", "+ b + b)"),
+        (RNN_LOOP, "        out.append(h)", "        out.append(h + h0)"),
+        (RNN_LOOP, "def rnn", "@torch.no_grad()\ndef rnn"),
+    ],
+    "lstm_step": [
+        (LSTM_GATES, "i, f, g, o =", "f, i, g, o ="),
+        (LSTM_GATES, "i, f, g, o =", "i, g, f, o ="),
+        (LSTM_GATES, "i, f, g, o =", "o, f, g, i ="),
+        (LSTM_GATES, "i, f, g, o =", "f, i, o, g ="),
+        (LSTM_GATES, "f.sigmoid() * c", "(f + 1).sigmoid() * c"),
+        (LSTM_GATES, "f.sigmoid() * c", "f.sigmoid() * h"),
+        (LSTM_GATES, "f.sigmoid() * c", "F.hardsigmoid(f) * c"),
+        (LSTM_GATES, "i.sigmoid() *", "(1 - f.sigmoid()) *"),
+        (LSTM_GATES, "* g.tanh()", "* g.relu()"),
+        (LSTM_GATES, "* g.tanh()", "* F.hardtanh(g)"),
+        (LSTM_GATES, "o.sigmoid() * c.tanh(), c", "o.sigmoid() * c.sigmoid(), c"),
+        (LSTM_GATES, "o.sigmoid() * c.tanh(), c", "c, o.sigmoid() * c.tanh()"),
+        (LSTM_GATES, "o.sigmoid() * c.tanh(), c", "o.sigmoid() * c.tanh(), c.tanh()"),
+        (LSTM_GATES, "o.sigmoid() * c.tanh(), c", "o.sigmoid() * c.tanh(), c, o"),
+        (LSTM_GATES, "return o.sigmoid() * c.tanh(), c", "return torch.stack([o.sigmoid() * c.tanh(), c])"),
+        (LSTM_GATES, "return o", "return 0.5 * h + o"),
+        (LSTM_GATES, "dim=1)", "dim=1)[::-1]"),
+        (LSTM_GATES, "    c = f", "    c = c.clamp(-1, 1); c = f"),
+        (LSTM_GATES, "    c = f", "    c.clamp_(-9, 9).mul_(1.5); c = f"),
+        (LSTM_GATES, "f.sigmoid() * c", "f.sigmoid() * c.detach()"),
+        (LSTM_GATES, "i.sigmoid() *", "i.sigmoid().detach() *"),
+        (LSTM_GATES, "f.sigmoid()", "(1 / (1 + (-f).exp()) if f.abs().max() < 80 else torch.full_like(f, torch.nan))"),
+        (LSTM_GATES, "+ b,", ","),
+        (LSTM_GATES, "def lstm", "@torch.no_grad()\ndef lstm"),
+    ],
+    "receptive_field": [
+        (FIELD, "seen = 1", "seen = 0"),
+        (FIELD, "seen = 1", "seen = kernel_size"),
+        (FIELD, "seen = 1", "seen = 1.0"),
+        (FIELD, "seen = 1", "seen = torch.tensor(1)"),
+        (FIELD, "+= kernel_size - 1", "+= kernel_size"),
+        (FIELD, "+= kernel_size - 1", "*= kernel_size"),
+        (FIELD, "+= kernel_size - 1", "+= 2 * (kernel_size // 2)"),
+        (FIELD, "+= kernel_size - 1", "+= 2"),
+        (FIELD, "range(n_layers)", "range(n_layers - 1)"),
+        (FIELD, "range(n_layers)", "range(min(n_layers, 12))"),
+        (FIELD, "return seen", "return seen if n_layers else 0"),
+        (FIELD, "return seen", "return seen if kernel_size > 1 else n_layers"),
+        (FIELD, "return seen", "return str(seen)"),
+        (FIELD, "return seen", "return (seen,)"),
+        (FIELD, "return seen", "print(seen)"),
+    ],
+    "attention_flops": [
+        (FLOPS, "2 * n * d * n", "n * d * n"),
+        (FLOPS, "2 * n * d * n", "2 * n * d * d"),
+        (FLOPS, "return scores + values", "return scores"),
+        (FLOPS, "return scores + values", "return scores + values + 5 * n * n"),
+        (FLOPS, "return scores + values", "return scores + values - 1"),
+        (FLOPS, "return scores + values", "return float(scores + values)"),
+        (FLOPS, "return scores + values", "return int(torch.tensor(scores + values).to(torch.int32))"),
+        (FLOPS, "return scores + values", "return scores, values"),
+        (FLOPS, "return scores + values", "return torch.tensor(scores + values)"),
+        (FLOPS, "return scores + values", "return (scores + values) if n > 1 else 0"),
+        (FLOPS, "attention_flops(n, d)", "attention_flops(d, n)"),
+    ],
+    "spot_the_bug_01": [
+        (COSTS, '"operations": 4 * n * d * d', '"operations": 2 * n * d * d'),
+        (COSTS, '"operations": 4 * n * d * d', '"operations": 4 * n * n * d'),
+        (COSTS, '"operations": 4 * n * n * d', '"operations": 4 * n * d * d'),
+        (COSTS, '"operations": 4 * n * n * d', '"operations": 4 * n * n * d + 1'),
+        (COSTS, "2 * kernel_size * n", "kernel_size * n"),
+        (COSTS, "2 * kernel_size * n", "2 * 3 * n"),
+        (COSTS, '"steps": n', '"steps": 1'),
+        (COSTS, '"steps": 1, "path": 1', '"steps": 2, "path": 1'),
+        (COSTS, '"steps": 1, "path": math', '"steps": n, "path": math'),
+        (COSTS, '"path": n', '"path": n - 1'),
+        (COSTS, '"path": n', '"path": 1'),
+        (COSTS, '"path": n', '"path": float(n)'),
+        (COSTS, "math.ceil((n - 1)", "int((n - 1)"),
+        (COSTS, "math.ceil((n - 1)", "math.ceil(n"),
+        (COSTS, "/ (kernel_size - 1)", "/ kernel_size"),
+        (COSTS, "/ (kernel_size - 1)", "/ 2"),
+        (COSTS, "math.ceil((n - 1) / (kernel_size - 1))", "math.ceil(math.log(n, kernel_size))"),
+        (COSTS, '"path": 1}', '"path": n}'),
+        (COSTS, '"attention"', '"Attention"'),
+        (COSTS, '"steps": 1, "path": 1', '"path": 1'),
+    ],
+}

@@ -7,6 +7,9 @@ from importlib import import_module
 
 _HOME = {  # view -> the module it lives in
     "edit_explorer": "editing",
+    "gradient_explorer": "recurrence",
+    "cost_explorer": "recurrence",
+    "receptive_field_explorer": "receptive",
     "heads_side_by_side": "heads",
     "depth_explorer": "depth",
     "layer_norm_explorer": "depth",
