@@ -17,7 +17,7 @@ def receptive_field_explorer(predict: bool = True) -> HtmlView:
     """
     right = receptive_field(3, 4)
     question = {
-        "text": "Four convolutions on top of each other, kernel size 3, no dilation. How many inputs does an output see?",
+        "text": "Four convolutions above each other, kernel size 3, no dilation. How many inputs does one output see?",
         "options": [
             ["3", "One layer sees 3. Each further layer reads neighbours that see a little further."],
             [str(right), "1 + 4 · (3 − 1): every layer adds two."],
