@@ -583,7 +583,7 @@ print("outputs 0 to 19 were not needed. Steps that wait for each other at n = 32
 # %% [markdown] id="efficiency" concepts=["C07"] documents=["004 §1", "004 §2.1"] errata=["E101", "E109"]
 # ### “Attention, to save computation”
 #
-# 004, §1 and §2.1 (E101): attention was brought in because sequence models compute too much on long sequences, and made them more efficient. Bahdanau et al. 2015 brought it in for *quality*, to be rid of the one vector. It
+# 004, §1 and §2.1 (E101): attention was brought in because sequence models compute too much on long sequences, and made them more efficient; it comes back as “efficient on long sequences”, seven times (E109). Bahdanau et al. 2015 brought it in for *quality*, to be rid of the one vector. It
 # **adds** operations. A document of 8,000 words, width 512:
 
 # %% id="efficiency-shown" concepts=["C07"] errata=["E101", "E109"] documents=["004 §1", "004 §2.1"]
