@@ -115,11 +115,11 @@ def depth_explorer(predict=True):
     }
     for name in ("depth", "seed"):
         controls[name].layout.width = "270px"
-    pictures = [Picture(width=400, height=290) for _ in range(3)]
+    pictures = [Picture(width=336, height=270) for _ in range(3)]
     movers = [
         _by_layer(pictures[0], "Gradient that reaches each layer", "norm of the gradient", (FLOOR / 3, 10)),
-        _by_layer(pictures[1], "How far the tokens are apart", "relative to their size", (1e-9, 3), "center right"),
-        _by_layer(pictures[2], "Size of the stream", "root mean square", (1e-3, 1e3), "upper right"),
+        _by_layer(pictures[1], "How far the tokens are apart", "relative to their size", (1e-9, 3), "center right", -1),
+        _by_layer(pictures[2], "Size of the stream", "root mean square", (1e-3, 1e3), "upper right", -1),
     ]
     message, numbers = text(), {}
 
@@ -135,7 +135,7 @@ def depth_explorer(predict=True):
         )
         for picture, move, what, alt in zip(pictures, movers, ("gradient", "spread", "size"), texts):
             move({name: numbers[name][what] for name in VARIANTS}, variant)
-            picture.show(alt, layout=depth)
+            picture.show(alt)
         ratio = numbers["pre"]["gradient"][0] / max(mine["gradient"][0], 1e-300)
         say(message, _depth_message(variant, depth, ratio, mine))
 
@@ -183,30 +183,29 @@ def _depth_prediction():
     )  # fmt: skip
 
 
-def _by_layer(picture, title, label, limits, legend="lower right"):
-    """Prepares one curve for each variant against the layer; returns the mover."""
+def _by_layer(picture, title, label, limits, legend="lower right", spoken=0):
+    """Prepares one curve for each variant against the layer; returns the mover. `spoken`: the layer with a number."""
     lines, top = {}, limits[1]
     with picture.drawing() as figure:
         axes = figure.add_axes([0.155, 0.165, 0.825, 0.715])
         axes.set_yscale("log")
-        axes.set(title=title, xlabel="layer", ylabel=label, ylim=limits)
+        axes.set(title=title, xlabel="layer", ylabel=label, xlim=(0.5, DEEPEST + 0.5), ylim=limits)
         axes.grid(color=GRID)
         for name, shown in VARIANTS.items():
             (lines[name],) = axes.plot([], [], color=COLORS[name], marker=MARKERS[name], markersize=4, label=shown)
-        value = axes.text(0, 0, "", fontsize=8.5, fontweight="bold", ha="left", va="bottom")
+        value = axes.text(0, 0, "", fontsize=8.5, fontweight="bold", ha="right" if spoken else "left", va="bottom")
         axes.legend(loc=legend, fontsize=7)
         picture.live(*lines.values(), value)
 
     def move(curves, variant):
         depth = len(curves[variant])
         layers = np.arange(1, depth + 1)
-        axes.set_xlim(0.5, depth + 0.5)
         for name, line in lines.items():
             line.set_data(layers, np.clip(curves[name], limits[0], top))
             line.set(linewidth=3 if name == variant else 1.1, alpha=1 if name == variant else 0.55)
-        first = float(np.clip(curves[variant][0], limits[0], top / 4))
-        value.set_position((1, first * 1.35))
-        value.set_text(f"{curves[variant][0]:.1e}")
+        height = float(np.clip(curves[variant][spoken], limits[0], top / 4))
+        value.set_position((max(layers[spoken], 4) if spoken else 1, height * 1.35))
+        value.set_text(f"{curves[variant][spoken]:.1e}")
         value.set_color(INK)
 
     return move
@@ -236,7 +235,7 @@ def layer_norm_explorer(predict=True):
     for control in controls.values():
         control.layout.width = "250px"
     titles = ("The token x", "x − mean", "÷ √(variance + ε)", "· gain + bias")
-    pictures = [Picture(width=296, height=210) for _ in titles]
+    pictures = [Picture(width=264, height=200) for _ in titles]
     movers = [
         _bars(picture, title, color) for picture, title, color in zip(pictures, titles, (MUTED, MUTED, BLUE, ORANGE))
     ]

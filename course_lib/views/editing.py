@@ -34,7 +34,7 @@ def edit_explorer(words=WORDS, predict=True):
     before = dict(zip(("query", "key", "value"), (tokens @ w for w in projections)))  # each [T, D]
     controls = {
         "edited": slider(widgets.IntSlider, "edit token", min(2, len(words) - 1), min=0, max=len(words) - 1),
-        "amount": slider(widgets.FloatSlider, "by", 0.5, min=0.0, max=1.0, step=0.1),
+        "amount": slider(widgets.FloatSlider, "by", 1.0, min=0.0, max=1.0, step=0.1),
         "part": choice("what is edited", [(label, part) for part, label in PARTS.items()], "token"),
         "mask": choice("mask", [(label, mask) for mask, label in MASKS.items()], "none"),
     }
@@ -131,7 +131,7 @@ def _map(picture, words):
 
     t, shades = len(words), colormap(SEQUENTIAL)
     with picture.drawing() as figure:
-        axes = figure.add_axes([0.17, 0.03, 0.81, 0.77])
+        axes = figure.add_axes([0.17, 0.03, 0.77, 0.77])
         image = axes.imshow([[0.0] * t] * t, cmap=shades, vmin=0, vmax=1, aspect="auto")
         axes.set_xticks(range(t), [f"{j} {word}" for j, word in enumerate(words)], rotation=35, ha="left")
         axes.set_yticks(range(t), [f"{i} {word}" for i, word in enumerate(words)])

@@ -110,7 +110,7 @@ def sinusoid_explorer(predict=True):
         products.show(
             f"PE({position})·PE({other}) / d_model = {similarities[other]:.2f}, at distance {other - position}. "
             + ("It depends on the distance only: move p, the curve stays." if formula == RIGHT
-               else "It depends on p itself: move p, and the curve changes."), layout=(formula, length),
+               else "It depends on p itself: move p, and the curve changes."), layout=(formula, _reach(length)),
         )  # fmt: skip
         span = int(min(max(64, 6 * lengths[min(pair, len(lengths) - 1)]), length))
         window = (position // span * span, span)
@@ -131,7 +131,7 @@ def sinusoid_explorer(predict=True):
         movers[5](gaps)
         nearest.show(
             f"Nearest two positions: {gaps[RIGHT][0].min():.2g} apart with the right formula, "
-            f"{gaps[DOCUMENT][0].min():.2g} with the document's.", layout=length,
+            f"{gaps[DOCUMENT][0].min():.2g} with the document's.", layout=_reach(length),
         )  # fmt: skip
         say(message, _message(formula, numbers, d_model, length, base))
 
@@ -187,6 +187,11 @@ def _message(formula, numbers, d_model, length, base):
 
 
 # Each of these draws what stands still, registers what moves, and returns the function that moves it.
+
+
+def _reach(length):
+    """Where an axis of this length ends: a power of two, so that it seldom has to be drawn anew."""
+    return 2 ** (length - 1).bit_length()
 
 
 def _table(picture):
@@ -258,7 +263,7 @@ def _products(picture):
 
     def move(similarities, position, other, formula):
         length = len(similarities)
-        reach = length if formula == RIGHT else min(length, 64)
+        reach = _reach(length) if formula == RIGHT else min(_reach(length), 64)
         axes.set_xlim(-reach, reach)
         axes.set_ylim(*((-0.3, 0.58) if formula == RIGHT else (-2.3, 2.3)))
         curve.set_data(np.arange(length) - position, similarities)
@@ -348,6 +353,6 @@ def _nearest(picture):
     def move(gaps):
         for line, formula in ((right, RIGHT), (wrong, DOCUMENT)):
             line.set_data(np.arange(len(gaps[formula][0])), gaps[formula][0])
-        axes.set_xlim(-1, len(gaps[RIGHT][0]))
+        axes.set_xlim(-1, _reach(len(gaps[RIGHT][0])))
 
     return move
