@@ -59,6 +59,10 @@ class ModelConfig(_Config):
         positions: "sinusoidal" (a fixed table) and "learned" (a learned one) are added to the tokens and end at
             ``max_len``; "relative" (a learned bias for each head and distance, as in T5), "rotary" and "alibi" act
             inside every self-attention; "none" leaves order to the causal mask.
+        tied_embeddings: one matrix embeds source and target and gives the logits (Vaswani et al. 2017, §3.4; Press and
+            Wolf 2017); otherwise there are three of its size.
+        shared_layers: all layers of a stack are one layer, applied ``n_layers`` times (Dehghani et al. 2019; Lan et
+            al. 2020). It saves parameters, not computation.
 
     Raises:
         ValueError: a size that is not positive, heads that do not divide the width, or heads of odd width for "rotary".
@@ -74,6 +78,8 @@ class ModelConfig(_Config):
     pad_id: int = 0
     norm: NormPlacement = "pre"
     positions: Positions = "sinusoidal"
+    tied_embeddings: bool = True
+    shared_layers: bool = False
 
     def __post_init__(self) -> None:
         _positive(self, "vocab_size", "d_model", "n_heads", "d_ff", "n_layers", "max_len")

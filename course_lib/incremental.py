@@ -33,7 +33,7 @@ class CachedDecoder:
 
     def __init__(self, model: Transformer, source: Tensor) -> None:
         self.model = model
-        self.layers = model.decoder.layers
+        self.layers = model.decoder.in_order()
         self.memory_mask = model.parts.padding_mask(source, model.config.pad_id)  # [S, 1, 1, Ts]
         memory = model.encode(source)
         self.memory_key_value = [_key_value(layer.cross_attention, memory) for layer in self.layers]  # [S, H, Ts, Dh]
@@ -50,14 +50,14 @@ class CachedDecoder:
         """
         self._follow(owner, parent)
         position = prefix.shape[1] - 1
-        x = self.model.embedding(prefix[:, -1:]) * math.sqrt(self.model.config.d_model)
+        x = self.model.target_table(prefix[:, -1:]) * math.sqrt(self.model.config.d_model)
         table = getattr(self.model.positions, "table", None)  # none: the self-attentions see to positions, or nobody
         x = x if table is None else x + table[position]  # [N, 1, D]
         for number, layer in enumerate(self.layers):
             x = layer.residual(x, layer.norm_1, lambda y, n=number: self._attend_to_past(n, y))
             x = layer.residual(x, layer.norm_2, lambda y, n=number: self._attend_to_memory(n, y))
             x = layer.residual(x, layer.norm_3, layer.feed_forward)
-        return self.model.decoder.norm(x)[:, 0] @ self.model.embedding.weight.T  # [N, V]
+        return self.model.logits(self.model.decoder.norm(x)[:, 0])  # [N, V]
 
     def _follow(self, owner: Tensor, parent: Tensor) -> None:
         """Keep the caches of those rows that go on, in their new order."""

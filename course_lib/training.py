@@ -84,7 +84,7 @@ class Objective(nn.Module):
         is_token = target_out != self.pad_id  # [B, T]
         if self.loss is smoothed_cross_entropy or not is_token.any():
             states = self.model.decode_states(target_in, self.model.encode(source), source)
-            weight = self.model.embedding.weight
+            weight = self.model.output_weight
             return linear_cross_entropy(states[is_token], weight, target_out[is_token], self.smoothing)
         logits = self.model(source, target_in).float()
         return self.loss(logits, target_out, self.smoothing, self.pad_id) * is_token.sum()

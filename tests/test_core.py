@@ -27,12 +27,14 @@ from course_lib.blocks import (
     Residual,
     gelu,
 )
+from course_lib.checkpoints import read_tensors, write_tensors
 from course_lib.config import PRESETS, DecodeConfig, ModelConfig, TrainConfig
 from course_lib.masks import causal_mask, combine_masks, padding_mask, to_torch_mask
 from course_lib.parts import Parts
 from course_lib.positions import LearnedPositions, SinusoidalPositions, alibi_bias, apply_rotary, sinusoidal_encoding
 from course_lib.recording import record_attention
-from course_lib.transformer import Transformer, count_parameters
+from course_lib.torch_bridge import to_torch, torch_state
+from course_lib.transformer import Transformer, count_parameters, shift_right
 
 B, TQ, TK, D, H, D_FF = 2, 3, 5, 8, 4, 12
 ONE_MASKED = torch.tensor([[True, True, False, True, False], [False] * 4 + [True], [True] * 5])
@@ -234,21 +236,6 @@ def test_residual_refuses_another_placement():
         Residual("middle")
 
 
-def copy_layer(ours, theirs, attentions: dict[str, str]) -> None:
-    for mine, other in attentions.items():
-        converted = torch_attention(getattr(ours, mine))
-        getattr(theirs, other).load_state_dict(converted.state_dict())
-    theirs.linear1.load_state_dict(ours.feed_forward.expand.state_dict())
-    theirs.linear2.load_state_dict(ours.feed_forward.contract.state_dict())
-    for number in (1, 2, 3):
-        if hasattr(ours, f"norm_{number}"):
-            copy_norm(getattr(ours, f"norm_{number}"), getattr(theirs, f"norm{number}"))
-
-
-def copy_norm(ours: LayerNorm, theirs: nn.LayerNorm) -> None:
-    theirs.weight.data, theirs.bias.data = ours.gain.data.clone(), ours.bias.data.clone()
-
-
 def randomise(module: nn.Module) -> None:
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=0.5)
@@ -259,7 +246,7 @@ def test_encoder_layer_equals_torch(norm):
     ours = EncoderLayer(D, H, D_FF, norm)
     randomise(ours)
     theirs = nn.TransformerEncoderLayer(D, H, D_FF, 0.0, batch_first=True, norm_first=norm == "pre")
-    copy_layer(ours, theirs, {"attention": "self_attn"})
+    theirs.load_state_dict(torch_state(ours.state_dict()))
     x = torch.randn(B, TK, D, requires_grad=True)
     keep = torch.tensor([[True] * 5, [True, True, True, False, False]])
     output, expected = ours(x, keep[:, None, None]), theirs(x, src_key_padding_mask=to_torch_mask(keep))
@@ -272,7 +259,7 @@ def test_decoder_layer_equals_torch(norm):
     ours = DecoderLayer(D, H, D_FF, norm)
     randomise(ours)
     theirs = nn.TransformerDecoderLayer(D, H, D_FF, 0.0, batch_first=True, norm_first=norm == "pre")
-    copy_layer(ours, theirs, {"self_attention": "self_attn", "cross_attention": "multihead_attn"})
+    theirs.load_state_dict(torch_state(ours.state_dict()))
     x, memory = torch.randn(B, TQ, D, requires_grad=True), torch.randn(B, TK, D, requires_grad=True)
     keep = torch.tensor([[True] * 5, [True, True, True, False, False]])
     output = ours(x, memory, causal_mask(TQ), keep[:, None, None])
@@ -286,23 +273,76 @@ def test_decoder_layer_equals_torch(norm):
 CONFIG = ModelConfig(vocab_size=11, d_model=D, n_heads=H, d_ff=D_FF, n_layers=2, max_len=16, dropout=0.0)
 
 
-@pytest.mark.parametrize("norm", ["pre", "post"])
-def test_transformer_equals_torch(norm):
-    ours = Transformer(dataclasses.replace(CONFIG, norm=norm))
-    theirs = nn.Transformer(D, H, 2, 2, D_FF, 0.0, batch_first=True, norm_first=norm == "pre")
-    for mine, other in zip(ours.encoder.layers, theirs.encoder.layers, strict=True):
-        copy_layer(mine, other, {"attention": "self_attn"})
-    for mine, other in zip(ours.decoder.layers, theirs.decoder.layers, strict=True):
-        copy_layer(mine, other, {"self_attention": "self_attn", "cross_attention": "multihead_attn"})
-    copy_norm(ours.encoder.norm, theirs.encoder.norm), copy_norm(ours.decoder.norm, theirs.decoder.norm)
+CHOICES = [
+    {"norm": "post"}, {"norm": "pre", "positions": "learned"}, {"positions": "none", "tied_embeddings": False},
+    {"shared_layers": True}, {"norm": "post", "shared_layers": True, "tied_embeddings": False},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("choices", CHOICES, ids=str)
+def test_transformer_equals_torch(choices):
+    ours = Transformer(dataclasses.replace(CONFIG, **choices))
+    randomise(ours)
+    theirs = to_torch(ours).train()  # with gradients, and without dropout
     source = torch.tensor([[4, 5, 6, 7, 2], [8, 9, 2, 0, 0]])
     target = torch.tensor([[1, 5, 9], [1, 4, 6]])
     padding = to_torch_mask(source != 0)
     states = theirs(
-        ours.embed(source), ours.embed(target), tgt_mask=to_torch_mask(causal_mask(3)),
+        ours.embed(source), ours.embed_target(target), tgt_mask=to_torch_mask(causal_mask(3)),
         src_key_padding_mask=padding, memory_key_padding_mask=padding,
     )  # fmt: skip
-    close(ours(source, target), states @ ours.embedding.weight.T, atol=1e-4)
+    logits, expected = ours(source, target), ours.logits(states)
+    close(logits, expected, atol=1e-4)
+    same_gradients(logits, expected, (ours.embedding.weight,))
+
+
+def test_torch_knows_no_positions_inside_attention():
+    with pytest.raises(ValueError, match='positions="alibi" act inside attention'):
+        to_torch(Transformer(dataclasses.replace(CONFIG, positions="alibi")))
+
+
+# -- parameter sharing --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("shared", [True, False])
+def test_what_is_shared_is_counted_and_kept_once(tied, shared, tmp_path):
+    config = dataclasses.replace(CONFIG, tied_embeddings=tied, shared_layers=shared, n_layers=3)
+    model, other = Transformer(config).eval(), Transformer(config).eval()
+    n_layers, tables = 1 if shared else 3, 1 if tied else 3
+    expected = count_parameters(D, H, D_FF, n_layers, 11) + (tables - 1) * 11 * D
+    assert sum(p.numel() for p in model.parameters()) == expected
+    write_tensors(tmp_path / "model.safetensors", model.state_dict())
+    kept, _ = read_tensors(tmp_path / "model.safetensors")
+    assert sum(tensor.numel() for tensor in kept.values()) == expected
+    other.load_state_dict(kept)
+    source, target = torch.tensor([[4, 5, 6, 2]]), torch.tensor([[1, 5, 9]])
+    assert torch.equal(model(source, target), other(source, target))
+
+
+def test_shared_layers_are_applied_as_often_as_others():
+    shared = Transformer(dataclasses.replace(CONFIG, shared_layers=True, n_layers=3)).eval()
+    apart = Transformer(dataclasses.replace(CONFIG, n_layers=3)).eval()
+    state = dict(shared.state_dict())
+    for name, tensor in shared.state_dict().items():
+        if ".layers.0." in name:
+            state |= {name.replace(".layers.0.", f".layers.{number}."): tensor for number in (1, 2)}
+    apart.load_state_dict(state)
+    source, target = torch.tensor([[4, 5, 6, 2]]), torch.tensor([[1, 5, 9]])
+    close(shared(source, target), apart(source, target))
+    shared(source, target).square().sum().backward(), apart(source, target).square().sum().backward()
+    together = sum(layer.feed_forward.expand.weight.grad for layer in apart.decoder.layers)
+    close(shared.decoder.layers[0].feed_forward.expand.weight.grad, together, atol=1e-4)
+    with record_attention(shared) as maps:
+        shared(source, target)
+    assert len(maps.calls["decoder.layers.0.cross_attention"]) == 3
+
+
+def test_shift_right_moves_every_token_by_one_place():
+    ids = torch.tensor([[5, 6, 2, 0], [7, 8, 9, 2]], dtype=torch.int32)
+    assert torch.equal(shift_right(ids, 1), torch.tensor([[1, 5, 6, 2], [1, 7, 8, 9]], dtype=torch.int32))
+    assert torch.equal(shift_right(ids[:, :1], 1), torch.tensor([[1], [1]], dtype=torch.int32))
+    assert shift_right(ids[:, :0], 1).shape == (2, 0) and ids[0, 0] == 5
 
 
 def test_nothing_leaks_from_the_future_or_from_padding_or_between_examples():

@@ -21,7 +21,7 @@ from tests.conftest import ROOT
 PACKAGE = ROOT / "course_lib"
 # A module imports only what stands above it. Training decodes samples and measures BLEU: so it stands below both.
 ORDER = """errors config recording masks recurrent additive letters attention positions blocks parts transformer
-    tokenizer corpora batches losses schedules optimisers decoding incremental evaluation
+    torch_bridge tokenizer corpora batches losses schedules optimisers decoding incremental evaluation
     checkpoints translator training views grading exercises workshop doctor lab commands cli""".split()
 PICTURES = {"matplotlib", "ipywidgets", "bertviz"}  # only views/ imports them
 HEAVY = PICTURES | {"transformers", "sacrebleu", "accelerate", "IPython"}

@@ -20,11 +20,11 @@ CONFIG = ModelConfig(vocab_size=30, d_model=16, n_heads=4, d_ff=24, n_layers=2, 
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
-@pytest.mark.parametrize("positions", ["sinusoidal", "learned"])
+@pytest.mark.parametrize("choices", [{}, {"positions": "learned"}, {"shared_layers": True, "tied_embeddings": False}])
 @torch.inference_mode()
-def test_cached_logits_are_those_without_a_cache(norm, positions):
+def test_cached_logits_are_those_without_a_cache(norm, choices):
     torch.manual_seed(0)
-    model = Transformer(dataclasses.replace(CONFIG, norm=norm, positions=positions)).eval()
+    model = Transformer(dataclasses.replace(CONFIG, norm=norm, **choices)).eval()
     source = torch.tensor([[4, 5, 6, 2], [7, 2, 0, 0], [8, 9, 2, 0]])
     memory, decoder = model.encode(source), CachedDecoder(model, source)
     prefix, owner, parent = torch.full((3, 1), 1), torch.arange(3), torch.arange(3)

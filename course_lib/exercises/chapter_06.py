@@ -24,6 +24,7 @@ from course_lib.exercises.modules import (
 )
 from course_lib.grading.exercise import Exercise, Misconception, not_attempted
 from course_lib.grading.observe import check_gradients, check_values, normal
+from course_lib.torch_bridge import torch_state
 
 
 def module_starter(id: str, sizes: str, docstring: str, forward: str) -> str:
@@ -733,18 +734,7 @@ def encoder_by_torch(arguments: tuple, weights: Weights, x: Tensor, mask: Tensor
     """`nn.TransformerEncoderLayer` with these weights."""
     d_model, n_heads, d_ff, norm = (*arguments, "pre")[:4]
     layer = nn.TransformerEncoderLayer(d_model, n_heads, d_ff, 0.0, batch_first=True, norm_first=norm == "pre")
-    own = inside("attention", weights)
-    state = {
-        "self_attn.in_proj_weight": torch.cat([own[f"{name}.weight"] for name in ("query", "key", "value")]),
-        "self_attn.in_proj_bias": torch.cat([own[f"{name}.bias"] for name in ("query", "key", "value")]),
-        "self_attn.out_proj.weight": own["output.weight"], "self_attn.out_proj.bias": own["output.bias"],
-        "linear1.weight": weights["feed_forward.expand.weight"], "linear1.bias": weights["feed_forward.expand.bias"],
-        "linear2.weight": weights["feed_forward.contract.weight"],
-        "linear2.bias": weights["feed_forward.contract.bias"],
-        "norm1.weight": weights["norm_1.gain"], "norm1.bias": weights["norm_1.bias"],
-        "norm2.weight": weights["norm_2.gain"], "norm2.bias": weights["norm_2.bias"],
-    }  # fmt: skip
-    layer.load_state_dict(state)
+    layer.load_state_dict(torch_state(weights))
     blocked = None if mask is None else ~mask.expand(len(x), n_heads, x.shape[1], x.shape[1]).flatten(0, 1)
     with torch.no_grad():
         return layer(x, src_mask=blocked)  # in training mode: the ordinary path, and no dropout
