@@ -10,6 +10,8 @@ _HOME = {  # view -> the module it lives in
     "gradient_explorer": "recurrence",
     "cost_explorer": "recurrence",
     "receptive_field_explorer": "receptive",
+    "influence_view": "anatomy",
+    "model_map": "anatomy",
     "heads_side_by_side": "heads",
     "depth_explorer": "depth",
     "layer_norm_explorer": "depth",
