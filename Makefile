@@ -20,8 +20,9 @@ test: .venv/installed
 
 SHIPPED := course_lib/assets/grammar_en_zh
 train: .venv/installed
-	@$(BIN)/course train --corpus grammar --preset tiny --epochs 8 --device cpu --precision fp32 --out runs/grammar_en_zh
-	@mkdir -p $(SHIPPED) && cp $(addprefix runs/grammar_en_zh/,run.json tokenizer.json model.safetensors result.json) $(SHIPPED)
+	@$(BIN)/course train --corpus grammar --preset tiny --epochs 8 --device cpu --precision fp32 \
+		--snapshots --out runs/grammar_en_zh
+	@mkdir -p $(SHIPPED) && cp $(addprefix runs/grammar_en_zh/,run.json tokenizer.json model.safetensors result.json snapshots.safetensors) $(SHIPPED)
 
 notebooks: .venv/installed
 	@$(BIN)/python notebooks/generate.py

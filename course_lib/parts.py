@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from course_lib import attention, blocks, masks, positions
 from course_lib.attention import attention_weights, split_heads
-from course_lib.recording import AttentionTap
+from course_lib.recording import AttentionTap, passed_argument
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,7 @@ def _observable(module: nn.Module, n_heads: int) -> nn.Module:
 
     def record(module: nn.Module, arguments: tuple, options: dict, _output: Tensor) -> None:
         if module.tap.is_open:
-            call = inspect.signature(module.forward).bind(*arguments, **options).arguments
-            q, k, mask = (*call.values(), None)[0], (*call.values(), None)[1], (*call.values(), None, None)[3]
+            q, k, mask = (passed_argument(module, number, arguments, options) for number in (0, 1, 3))
             query, key = split_heads(module.query(q), n_heads), split_heads(module.key(k), n_heads)
             module.tap.record(attention_weights(query, key, mask))
 

@@ -1,5 +1,6 @@
 """Look at attention weights without changing any interface: ``with record_attention(model) as maps``."""
 
+import inspect
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -53,9 +54,7 @@ def record_attention(model: nn.Module) -> Iterator[AttentionMaps]:
         ValueError: nothing in ``model`` can be recorded.
     """
     maps = AttentionMaps()
-    taps = {name: module.tap for name, module in model.named_modules() if isinstance(_tap_of(module), AttentionTap)}
-    if not taps:
-        raise ValueError(f"{type(model).__name__} has no attention module to record")
+    taps = {name: module.tap for name, module in attention_modules(model).items()}
 
     def sink(name: str) -> Callable[[Tensor], None]:
         def collect(weights: Tensor) -> None:
@@ -72,6 +71,28 @@ def record_attention(model: nn.Module) -> Iterator[AttentionMaps]:
     finally:
         for name, tap in taps.items():
             tap.sink = before[name]
+
+
+def attention_modules(model: nn.Module) -> dict[str, nn.Module]:
+    """The modules of ``model`` whose attention weights can be recorded, by name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found = {name: module for name, module in model.named_modules() if isinstance(_tap_of(module), AttentionTap)}
+    if not found:
+        raise ValueError(f"{type(model).__name__} has no attention module to record")
+    return found
+
+
+def passed_argument(module: nn.Module, number: int, arguments: tuple, options: dict) -> object:
+    """What a call of ``module`` passed as its ``number``-th argument, by place or by name; None where it passed none.
+
+    For forward hooks of a learner's modules, whose arguments may have any names.
+    """
+    names = list(inspect.signature(module.forward).parameters)
+    bound = inspect.signature(module.forward).bind(*arguments, **options).arguments
+    return bound.get(names[number]) if number < len(names) else None
 
 
 def _tap_of(module: nn.Module) -> object:

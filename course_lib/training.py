@@ -57,7 +57,8 @@ def train(
         config: the recipe, with either minutes or epochs.
         out: the folder; what is in it is described in ``course_lib.checkpoints``.
         parts: what the model is built from.
-        callbacks: called as ``callback(event, record)`` with "start", "step", "validation", "samples" and "end".
+        callbacks: called as ``callback(event, record)`` with "start", "step", "validation", "samples" and "end". The
+            record of "start" has the ``translator`` whose model is being trained.
         resume: go on from the folder's checkpoint.
         loss: what is minimised, called with logits, targets, smoothing and pad_id.
         track: "tensorboard" or "wandb" also hands every measurement to TensorBoard or to Weights & Biases.
@@ -133,7 +134,7 @@ class _Run:
         total_steps = self._total_steps() if self.config.epochs else None
         self._emit("start", parameters=self.n_parameters, pairs=len(self.examples), dropped=self.dropped,
                    total_steps=total_steps, minutes=self.config.minutes, device=str(self.accelerator.device),
-                   precision=self._precision(), step=self.step)  # fmt: skip
+                   precision=self._precision(), step=self.step, translator=self._translator())  # fmt: skip
         began = time.perf_counter() - self.seconds
         last_validation = last_checkpoint = self.seconds
         stopped = False

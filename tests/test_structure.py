@@ -22,7 +22,8 @@ PACKAGE = ROOT / "course_lib"
 # A module imports only what stands above it. Training decodes samples and measures BLEU: so it stands below both.
 ORDER = """errors config recording masks recurrent additive letters attention positions blocks parts transformer
     torch_bridge tokenizer corpora batches losses schedules optimisers decoding incremental evaluation
-    checkpoints translator training views grading exercises workshop doctor lab commands cli""".split()
+    checkpoints translator interpretation training snapshots
+    views grading exercises workshop doctor lab commands cli""".split()
 PICTURES = {"matplotlib", "ipywidgets", "bertviz"}  # only views/ imports them
 HEAVY = PICTURES | {"transformers", "sacrebleu", "accelerate", "IPython"}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))

@@ -26,12 +26,14 @@ def train(
     accumulate: Annotated[int, typer.Option(help="Work through a batch in so many parts: less memory.")] = 1,
     track: Annotated[str | None, typer.Option(help="Also draw the figures in tensorboard or wandb.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")] = False,
+    snapshots: Annotated[bool, typer.Option("--snapshots", help="Keep some attention (grammar corpus).")] = False,
     data_dir: DATA_DIR = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures of result.json at the end.")] = False,
 ) -> None:
     """Train a Transformer to translate, in minutes; Ctrl-C stops and keeps what was learned."""
     from course_lib.config import PRESETS
     from course_lib.corpora import load_corpus
+    from course_lib.snapshots import SnapshotTaker
     from course_lib.training import train as run
 
     chosen = PRESETS[one_of("--preset", preset, PRESETS)]
@@ -45,10 +47,14 @@ def train(
         raise CourseError(str(error)) from None
     data = load_corpus(corpus, direction, data_dir)
 
+    if snapshots and (data.name, data.direction) != ("grammar", "en-zh"):
+        raise CourseError("--snapshots needs known word alignments: use it with --corpus grammar --direction en-zh")
+
     first_process = os.environ.get("RANK", "0") == "0"  # the others, under torchrun, work in silence
     try:
         with TrainingProgress(quiet=as_json or not first_process) as progress:
-            result = run(data, chosen, config, out, callbacks=[progress], resume=resume, track=track)
+            callbacks = [progress, SnapshotTaker(out)] if snapshots else [progress]
+            result = run(data, chosen, config, out, callbacks=callbacks, resume=resume, track=track)
     except KeyboardInterrupt:  # before the first step, or for the second time
         if not (out / "run.json").exists():
             raise
