@@ -44,7 +44,7 @@ def attention_rollout(maps: Sequence[Tensor]) -> Tensor:
 
 
 def occlusion(score: Callable[[list], object], ids: Sequence) -> list:
-    """What each token is worth: the score of all of them minus the score without this one (Zeiler and Fergus 2014, §2).
+    """What each token is worth: the score of all of them minus the score without it (Zeiler and Fergus 2014, §4.2).
 
     Args:
         score: called with a list of tokens; gives a number, or a tensor of several.
@@ -222,3 +222,9 @@ def _ids(translator: Translator, text: str, target: str | None) -> tuple[list[in
     source, tokenizer = translator.encode(text), translator.tokenizer
     ids = translator.search([source], DecodeConfig())[0] if target is None else tokenizer.encode(target)
     return source, [*ids, tokenizer.eos_id]
+
+
+def rank_correlation(a: Tensor, b: Tensor) -> float:
+    """Spearman's rank correlation of two lists of numbers without ties: 1 for the same order, -1 for the opposite."""
+    ranks = torch.stack([a.argsort().argsort(), b.argsort().argsort()]).double()
+    return torch.corrcoef(ranks)[0, 1].item()

@@ -702,3 +702,134 @@ WRONG |= {
         (COSTS, '"steps": 1, "path": 1', '"path": 1'),
     ],
 }
+
+# --- chapter 11 ---
+
+AER = """
+def alignment_error_rate(predicted, gold):
+    total = len(predicted) + len(gold)
+    if total == 0:
+        return 0.0
+    hits = sum(1 for link in gold if link in predicted)
+    return (total - 2 * hits) / total
+"""
+ROLLOUT = """
+def attention_rollout(maps):
+    eye = torch.eye(maps[0].size(-1), dtype=maps[0].dtype)
+    product = None
+    for layer in maps:
+        a = torch.mean(layer, dim=0) + eye
+        a = a / a.sum(dim=1, keepdim=True)
+        product = a if product is None else torch.matmul(a, product)
+    return product
+"""
+OCCLUSION = """
+def occlusion(score, ids):
+    base = score(ids)
+    out = []
+    for i in range(len(ids)):
+        shorter = ids[:i] + ids[i + 1:]
+        out.append(base - score(shorter))
+    return out
+"""
+BUG_11 = """
+def spot_the_bug_11(states, memory, w_q, w_k, keep):
+    query = states @ w_q
+    key = memory @ w_k
+    scores = query @ key.T / math.sqrt(w_k.shape[-1])
+    scores = scores.masked_fill(keep.logical_not(), float("-inf"))
+    weights = torch.softmax(scores, dim=-1)
+    links = set()
+    for t in range(len(weights)):
+        links.add((weights[t].argmax().item(), t))
+    return weights, links
+"""
+RIGHT |= {
+    "alignment_error_rate": [
+        AER,
+        "def alignment_error_rate(p, g):\n    return 0.0 if not (p or g) else len(p ^ g) / (len(p) + len(g))",
+        "alignment_error_rate = lambda a, b, /: 1 - 2 * len(a & b) / max(len(a) + len(b), 1) if a or b else 0",
+        "def alignment_error_rate(p, g):\n    try:\n        return 1 - 2 * len(set(p).intersection(g)) / (len(p) + len(g))\n    except ZeroDivisionError:\n        return 0.0",
+    ],
+    "attention_rollout": [
+        ROLLOUT,
+        "from functools import reduce\ndef attention_rollout(maps):\n    mixed = [F.normalize(m.mean(0) + torch.eye(m.shape[-1], dtype=m.dtype), p=1, dim=-1) for m in maps]\n    return reduce(lambda below, above: above @ below, mixed)",
+        "def attention_rollout(maps):\n    x = torch.stack(list(maps)).mean(1)\n    x = x + torch.eye(x.shape[-1]).to(x)\n    x = x / x.sum(-1, keepdim=True)\n    return torch.linalg.multi_dot(list(x.flip(0))) if len(x) > 1 else x[0]",
+        "def attention_rollout(maps):\n    r = torch.eye(maps[0].shape[-1]).to(maps[0])\n    for m in maps:\n        a = m.sum(0) / m.shape[0]\n        r = (a @ r + r) / (a.sum(1, keepdim=True) + 1)\n    return r",
+    ],
+    "occlusion": [
+        OCCLUSION,
+        "def occlusion(score, ids):\n    return [score(list(ids)) - score(list(ids[:i]) + list(ids[i + 1 :])) for i in range(len(ids))]",
+        "def occlusion(f, ids):\n    from itertools import combinations\n    return [f(list(ids)) - f(list(c)) for c in combinations(ids, len(ids) - 1)][::-1] if ids else []",
+    ],
+    "spot_the_bug_11": [
+        BUG_11,
+        BUG_11.replace("torch.softmax(scores, dim=-1)", "F.softmax(scores, 1)"),
+        "def spot_the_bug_11(s, m, wq, wk, keep):\n    q, k = s @ wq, m @ wk\n    w = ((q * wq.shape[1] ** -0.5) @ k.T).where(keep, torch.tensor(-torch.inf, dtype=s.dtype)).softmax(-1)\n    return w, frozenset(zip(w.argmax(-1).tolist(), range(len(w))))",
+    ],
+}
+WRONG |= {
+    "alignment_error_rate": [
+        (AER, "(total - 2 * hits)", "(total - hits)"),
+        (AER, "(total - 2 * hits) / total", "2 * hits / total"),
+        (AER, "return 0.0", "return 1.0"),
+        (AER, "return 0.0", "return None"),
+        (AER, "total = len(predicted) + len(gold)", "total = len(predicted | gold)"),
+        (AER, "if link in predicted", "if link in predicted or link[::-1] in predicted"),
+        (AER, "if link in predicted", "if link[0] in {s for s, _ in predicted}"),
+        (AER, "    hits =", "    gold.discard(None); predicted.update(gold)\n    hits ="),
+        (AER, "    hits =", "    gold -= {None}; gold.pop() if gold else 0\n    hits ="),
+        (AER, "(total - 2 * hits) / total", "torch.tensor((total - 2 * hits) / total)"),
+        (AER, "(total - 2 * hits) / total", "(total - 2 * hits) // total"),
+        (AER, "if total == 0", "if not predicted or not gold"),
+    ],
+    "attention_rollout": [
+        (ROLLOUT, "torch.matmul(a, product)", "torch.matmul(product, a)"),
+        (ROLLOUT, "torch.matmul(a, product)", "a * product"),
+        (ROLLOUT, " + eye", ""),
+        (ROLLOUT, " + eye", " + 0.5 * eye"),
+        (ROLLOUT, "a / a.sum(dim=1, keepdim=True)", "a / a.sum(dim=0, keepdim=True)"),
+        (ROLLOUT, "a / a.sum(dim=1, keepdim=True)", "a / 2"),
+        (ROLLOUT, "a / a.sum(dim=1, keepdim=True)", "a / a.sum()"),
+        (ROLLOUT, "torch.mean(layer, dim=0)", "layer.max(0).values"),
+        (ROLLOUT, "torch.mean(layer, dim=0)", "layer[-1]"),
+        (ROLLOUT, "torch.mean(layer, dim=0)", "layer.sum(0)"),
+        (ROLLOUT, "for layer in maps", "for layer in maps[::-1]"),
+        (ROLLOUT, "for layer in maps", "for layer in maps[1:] or maps"),
+        (ROLLOUT, "return product", "return product[None]"),
+        (ROLLOUT, "return product", "return product.float()"),
+        (ROLLOUT, "return product", "return product / product.sum(-1, keepdim=True) - eye"),
+        (ROLLOUT, "a = torch.mean(layer, dim=0) + eye", "a = layer.add_(eye).mean(0)"),
+        (ROLLOUT, "torch.mean(layer, dim=0) + eye\n", "((layer + eye) / (layer + eye).sum(-1, True)).mean(0)\n"),
+    ],
+    "occlusion": [
+        (OCCLUSION, "base - score(shorter)", "score(shorter) - base"),
+        (OCCLUSION, "base - score(shorter)", "score(shorter)"),
+        (OCCLUSION, "ids[:i] + ids[i + 1:]", "ids[:i] + [0] + ids[i + 1:]"),
+        (OCCLUSION, "ids[:i] + ids[i + 1:]", "[w for w in ids if w != ids[i]]"),
+        (OCCLUSION, "ids[:i] + ids[i + 1:]", "ids[i + 1:]"),
+        (OCCLUSION, "shorter = ids[:i] + ids[i + 1:]", "shorter = ids.copy(); shorter.remove(ids[i])"),
+        (OCCLUSION, "return out", "return tuple(out)"),
+        (OCCLUSION, "return out", "return out[::-1]"),
+        (OCCLUSION, "return out", "ids.reverse()\n    return out"),
+        (OCCLUSION, "return out", "return [abs(x) for x in out]"),
+        (OCCLUSION, "range(len(ids))", "range(len(ids) - 1)"),
+        (OCCLUSION, "return out", "return torch.tensor(out)"),
+    ],
+    "spot_the_bug_11": [
+        (BUG_11, "states @ w_q", "memory @ w_q"),
+        (BUG_11, "memory @ w_k", "states @ w_k"),
+        (BUG_11, "math.sqrt(w_k.shape[-1])", "math.sqrt(w_k.shape[0])"),
+        (BUG_11, " / math.sqrt(w_k.shape[-1])", ""),
+        (BUG_11, "keep.logical_not()", "keep"),
+        (BUG_11, 'float("-inf")', "-1.0"),
+        (BUG_11, "dim=-1", "dim=0"),
+        (BUG_11, "torch.softmax(scores, dim=-1)", "scores"),
+        (BUG_11, "(weights[t].argmax().item(), t)", "(t, weights[t].argmax().item())"),
+        (BUG_11, "(weights[t].argmax().item(), t)", "(weights[t].argmin().item(), t)"),
+        (BUG_11, "weights[t].argmax().item()", "weights[t].argmax()"),
+        (BUG_11, "return weights, links", "return links, weights"),
+        (BUG_11, "return weights, links", "return weights, list(links)"),
+        (BUG_11, "return weights, links", "memory[~keep] = 0\n    return weights, links"),
+    ],
+}

@@ -728,6 +728,10 @@ attention weights is only looking.
             "You leave out this token and all that follow.",
         ),
         Misconception(
+            "only_what_follows", occlude(lambda ids, p: ids[p + 1 :]),
+            "You leave out this token and all that stand before it.",
+        ),
+        Misconception(
             "prefixes", lambda score, ids: [score(ids[: p + 1]) - score(ids[:p]) for p in range(len(ids))],
             "You compare beginnings of the list: each token misses all that follow it.",
         ),
@@ -854,7 +858,7 @@ def half_repaired(
     def reading(states, memory, w_q, w_k, keep):
         query, key = ask(states, memory) @ w_q, tell(states, memory) @ w_k
         scores = query @ key.T / scale(query, states)
-        weights = normalise(hide(scores, keep) if scores.shape[-1] == len(keep) else scores)
+        weights = normalise(hide(scores, keep))
         return give(weights, link(weights))
 
     return reading
@@ -959,7 +963,7 @@ softmax (E121), and there is no mask (E113). Two slips in reading the numbers ha
         ),
         Misconception(
             "encoder_asks_decoder",
-            half_repaired(ask=lambda states, memory: memory, tell=lambda states, memory: states),
+            half_repaired(ask=lambda states, memory: memory, tell=lambda states, memory: states, hide=unmasked),
             "Here the source asks the target. It is the decoder that asks, and the encoder that is asked.",
         ),
         Misconception(
@@ -996,8 +1000,7 @@ softmax (E121), and there is no mask (E113). Two slips in reading the numbers ha
             "You set the weights at padding to 0 after the softmax: the rows no longer sum to 1.",
         ),
         Misconception(
-            "mask_turned", half_repaired(hide=lambda scores, keep: scores.masked_fill(keep, -torch.inf)
-                                         if not keep.all() else scores),
+            "mask_turned", half_repaired(hide=lambda scores, keep: scores.masked_fill(keep, -torch.inf)),
             "Your mask is the wrong way round: the words are hidden, and the padding is seen.",
         ),
         Misconception(
