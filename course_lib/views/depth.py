@@ -187,7 +187,7 @@ def _by_layer(picture, title, label, limits, legend="lower right", spoken=0):
     """Prepares one curve for each variant against the layer; returns the mover. `spoken`: the layer with a number."""
     lines, top = {}, limits[1]
     with picture.drawing() as figure:
-        axes = figure.add_axes([0.155, 0.165, 0.825, 0.715])
+        axes = figure.add_axes([0.2, 0.165, 0.78, 0.715])
         axes.set_yscale("log")
         axes.set(title=title, xlabel="layer", ylabel=label, xlim=(0.5, DEEPEST + 0.5), ylim=limits)
         axes.grid(color=GRID)

@@ -53,7 +53,7 @@ def rotary_explorer(predict=True):
         "key": slider(widgets.IntSlider, "key at n", 2, min=0, max=TURNS - 1),
         "shift": slider(widgets.IntSlider, "move both by", 0, min=0, max=TURNS - 1),
     }
-    hands, moved, distances = Picture(820, 235), Picture(400, 240), Picture(400, 240)
+    hands, moved, distances = Picture(690, 235), Picture(336, 240), Picture(336, 240)
     movers = _hands(hands), _moved(moved), _distances(distances)
     message, numbers = text(), {}
 
@@ -100,7 +100,7 @@ def _hands(picture):
         for i in range(D_ROTARY // 2):
             axes = figure.add_axes([0.01 + 0.25 * i, 0.02, 0.23, 0.82])
             axes.set(xlim=(-size, size), ylim=(-size, size), aspect="equal", xticks=[], yticks=[])
-            axes.set_title(f"pair {i}: {10000 ** (-2 * i / D_ROTARY):g} rad a position")
+            axes.set_title(f"pair {i}: {10000 ** (-2 * i / D_ROTARY):g} rad a step")
             for spine in axes.spines.values():
                 spine.set_visible(False)
             turn = np.linspace(0, 2 * np.pi, 100)
@@ -128,7 +128,7 @@ def _hands(picture):
 
 def _moved(picture):
     with picture.drawing() as figure:
-        axes = figure.add_axes([0.14, 0.2, 0.83, 0.68])
+        axes = figure.add_axes([0.16, 0.2, 0.81, 0.68])
         axes.set(
             title="The same distance, moved along", xlabel="moved by", ylabel="score", xlim=(-1, TURNS), ylim=(-3, 4)
         )
@@ -153,7 +153,7 @@ def _distances(picture):
     reach = np.arange(-TURNS + 1, TURNS)
     scores = [rotary_score(max(d, 0), max(-d, 0))[0] for d in reach.tolist()]
     with picture.drawing() as figure:
-        axes = figure.add_axes([0.14, 0.2, 0.83, 0.68])
+        axes = figure.add_axes([0.16, 0.2, 0.81, 0.68])
         axes.set(title="Rotary score against distance", xlabel="distance m - n", ylabel="score", xlim=(-TURNS, TURNS))
         axes.grid(color=GRID)
         axes.plot(reach, scores, color=BLUE)
@@ -186,7 +186,7 @@ def alibi_explorer(predict=True):
         "queries": slider(widgets.IntSlider, "queries Tq", 8, min=1, max=8),
         "causal": choice("mask", [("causal", True), ("none", False)], True),
     }
-    slopes, matrix, weights = Picture(330, 270), Picture(375, 270), Picture(350, 270)
+    slopes, matrix, weights = Picture(336, 270), Picture(336, 270), Picture(336, 270)
     movers = _slopes(slopes), _bias(matrix), _reach(weights)
     message, numbers = text(), {}
 
@@ -234,7 +234,7 @@ def alibi_explorer(predict=True):
 
 def _slopes(picture):
     with picture.drawing() as figure:
-        axes = figure.add_axes([0.15, 0.2, 0.82, 0.68])
+        axes = figure.add_axes([0.175, 0.2, 0.795, 0.68])
         axes.set(title="The slope of each head", xlabel="head h", ylabel="slope", ylim=(2**-9, 1.5))
         axes.set_yscale("log", base=2)
         axes.grid(color=GRID)
@@ -254,7 +254,7 @@ def _slopes(picture):
 
 def _bias(picture):
     with picture.drawing() as figure:
-        axes = figure.add_axes([0.12, 0.16, 0.65, 0.72])
+        axes = figure.add_axes([0.14, 0.16, 0.63, 0.72])
         axes.set(title="The bias of this head", xlabel="key j", ylabel="query i")
         axes.locator_params(integer=True, min_n_ticks=1)
         axes.set_facecolor("#d1d1d1")
@@ -288,7 +288,7 @@ def _bias(picture):
 
 def _reach(picture):
     with picture.drawing() as figure:
-        axes = figure.add_axes([0.15, 0.2, 0.82, 0.68])
+        axes = figure.add_axes([0.175, 0.2, 0.795, 0.68])
         axes.set(title="Weights of the last query, equal content", xlabel="key j", ylabel="weight", ylim=(0, 1.02))
         axes.locator_params(axis="x", integer=True, min_n_ticks=1)
         axes.grid(color=GRID)
@@ -359,7 +359,7 @@ def distance_explorer(predict=True):
         "method": choice("positions", list(METHODS), "sinusoidal"),
         "position": slider(widgets.IntSlider, "query at p", 20, min=0, max=LENGTH - 1),
     }
-    curves, matrix = Picture(430, 280), Picture(380, 280)
+    curves, matrix = Picture(352, 280), Picture(320, 280)
     movers = _curves_by_distance(curves), _score_matrix(matrix)
     message, numbers = text(), {}
 

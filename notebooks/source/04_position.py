@@ -536,7 +536,8 @@ print(f"   pairs of positions closer than 0.001: {(gaps < 1e-3).sum()}; right ta
 
 shifted = torch.linalg.lstsq(torch.stack([P[:-5], torch.ones(t - 5).double()], 1), P[5:, None])
 wrong_by = (torch.stack([P[:-5], torch.ones(t - 5).double()], 1) @ shifted.solution - P[5:, None]).abs().max()
-print(f"2. the best linear map from P(pos) to P(pos + 5) is wrong by up to {wrong_by:.2f}; the right table has an exact one")
+print(f"2. the best linear map from P(pos) to P(pos + 5) is wrong by up to {wrong_by:.2f};")
+print("   the right table has an exact one")
 
 x = torch.randn(4, 16, generator=torch.Generator().manual_seed(0))
 erased = (F.layer_norm(x + P[92].float(), (16,)) - F.layer_norm(x, (16,))).abs().max()
@@ -642,7 +643,8 @@ with torch.no_grad():
     same = (convolution(later)[..., 1:-1] - convolution(signal).roll(5, dims=-1)[..., 1:-1]).abs().max()
     swapped = signal[..., [*range(6), 7, 6, *range(8, 20)]]  # two neighbours change places
     change = (convolution(swapped) - convolution(signal))[..., 5:9].abs().max()
-print(f"moved by five: the output moves along and changes by {same:.0e};   two neighbours swapped: changed by {change:.2f}")
+print(f"moved by five: the output moves along and changes by {same:.0e}")
+print(f"two neighbours swapped: changed by {change:.2f}")
 assert same < 1e-5 and change > 0.1
 
 # %% [markdown] id="faq-why" concepts=["C18"] documents=["000 App. Q2"] errata=["E033"]
