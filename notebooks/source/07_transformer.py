@@ -304,12 +304,12 @@ assert len(set(operations.values())) == 1
 # The parameters fall; the operations do not. 001, §2.6, promises less *computation* (E043); and §3.5 calls it sharing to give each part parameters of its own (E051), which is
 # what one has without it. Other things that share: a recurrent network over time (chapter 01), the feed-forward network over positions (chapter 06).
 
-# %% [markdown] id="config" concepts=["C30"] errata=["E099"] documents=["003 §8", "001 §4"]
+# %% [markdown] id="config" concepts=["C30"] errata=["E099"] documents=["003 §8 Q3", "001 §4"]
 # ### The sizes
 #
 # A configuration is checked when it is made, before hours of training are lost:
 
-# %% id="config-shown" concepts=["C30"] errata=["E099"] documents=["003 §8"]
+# %% id="config-shown" concepts=["C30"] errata=["E099"] documents=["003 §8 Q3"]
 print("heads that divide 48:", [h for h in range(1, 49) if 48 % h == 0])
 for wrong in ({"n_heads": 5}, {"norm": "middle"}, {"dropout": 1.5}, {"hidden_size": 64}):
     try:
@@ -348,7 +348,7 @@ model_map(transformer.Transformer(shared), torch.tensor([[5, 6, 7, 2]]), torch.t
 influence_view(translator.model, sentence, torch.tensor([written[1:]]), bos_id=1, token=token)
 
 # %% [markdown] id="influence-seen" concepts=["C14", "C15", "C26"] errata=["E015"]
-# With the mask an edit changes its own place and later ones, never an earlier one. Without it the change runs backwards: in training such a decoder reads what it is to write. Without cross-attention
+# With the mask an edit changes its own place and later ones, never an earlier one. Without it (document 004 has none, E113) the change runs backwards: in training such a decoder reads what it is to write. Without cross-attention
 # (the decoder of 000, §3.2, E015) the source has no influence at all: whatever one asks, it writes the same.
 
 # %% [markdown] id="break" concepts=["C26", "C31"] errata=["E059", "E074"] documents=["001 §4", "002 §3"]
@@ -501,8 +501,8 @@ with torch.no_grad():
 inner = nn.Transformer(32, 4, 1, 1, 64, batch_first=True)
 print(sorted({name.split(".")[-2] for name, _ in inner.named_parameters()}))
 
-# %% [markdown] id="class-001-masks" concepts=["C15", "C28"] errata=["E059", "E060", "E062"] documents=["001 §4"]
-# Masks are `None` unless given, so the decoder sees its answers (E059). The text says they prevent leaks *between sequences* (E060). What they prevent is a look at later places of the same target; between sequences nothing flows, unless `batch_first` is forgotten: then the batch is taken for the sequence (E062).
+# %% [markdown] id="class-001-masks" concepts=["C15", "C28"] errata=["E059", "E060", "E062", "E083", "E092"] documents=["001 §4", "003 §2"]
+# Masks are `None` unless given, so the decoder sees its answers (E059). The text says they prevent leaks *between sequences* (E060). What they prevent is a look at later places of the same target; between sequences nothing flows, unless `batch_first` is forgotten, as here and in document 003 (E062, E092): then the batch is taken for the sequence, and sentences do look at each other, as 003, §2, has it (E083).
 
 # %% id="class-001-masks-shown" concepts=["C15", "C28"] errata=["E059", "E060", "E062", "E083", "E092"] documents=["001 §4", "003 §4"]
 torch.manual_seed(0)
@@ -558,14 +558,14 @@ print("num_layers=2:", len(inner.encoder.layers), "encoder layers,", len(inner.d
 # | E112 | 004: decoder self-attention takes the encoder’s output | chapter 03 measured it: it does not; cross-attention does |
 # | E127 | 004: a case study without a case | the map of section 5 |
 
-# %% [markdown] id="faq-hyper-parameters" concepts=["C30"] documents=["003 §8"] errata=["E099"]
+# %% [markdown] id="faq-hyper-parameters" concepts=["C30"] documents=["003 §8 Q3"] errata=["E099"]
 # ## 8. The documents’ questions, answered
 #
 # **How does one choose a Transformer’s sizes?** (003, §8, Q3.) The document lists `d_model`, `nhead`, `num_layers` and `hidden_size`; but in the libraries `hidden_size` *is* `d_model` (E099), and what is missing is the inner width $d_{\text{ff}}$, usually two to four times $d_{\text{model}}$.
 # Start from a model of known size for as much data as you have: the presets of `course_lib.config`, or Table 3 of the paper. Width and depth decide over the parameters; heads have to divide the width, with 32 to 128 features each. Then vary one thing at a time and choose on *validation* data.
 # Learning rate, batch and dropout matter at least as much: chapter 09.
 
-# %% id="faq-sizes" concepts=["C30"] errata=["E099"] documents=["003 §8"]
+# %% id="faq-sizes" concepts=["C30"] errata=["E099"] documents=["003 §8 Q3"]
 from course_lib.config import PRESETS
 
 for name, preset in PRESETS.items():
