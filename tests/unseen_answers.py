@@ -833,3 +833,248 @@ WRONG |= {
         (BUG_11, "return weights, links", "memory[~keep] = 0\n    return weights, links"),
     ],
 }
+# --- chapter 08 -------------------------------------------------------------------------------------------------------
+BEST_PAIR = """
+def most_frequent_pair(words):
+    freqs = {}
+    for word, freq in words.items():
+        for i in range(len(word) - 1):
+            pair = (word[i], word[i + 1])
+            freqs[pair] = freqs.get(pair, 0) + freq
+    if len(freqs) == 0:
+        return None
+    top = max(freqs.values())
+    return sorted(p for p in freqs if freqs[p] == top)[0]
+"""
+BEST_PAIR_LOOP = """
+from collections import Counter
+def most_frequent_pair(words):
+    best_pair, max_freq = None, None
+    stats = Counter()
+    for w, n in words.items():
+        prev = None
+        for s in w:
+            if prev is not None:
+                stats[(prev, s)] += n
+            prev = s
+    for pair, freq in stats.items():
+        if best_pair is None or max_freq < freq or (max_freq == freq and pair < best_pair):
+            best_pair, max_freq = pair, freq
+    return best_pair
+"""
+MERGE = """
+def merge_pair(words, pair):
+    a, b = pair
+    out = {}
+    for word, freq in words.items():
+        new = []
+        i = 0
+        while i < len(word):
+            if i < len(word) - 1 and word[i] == a and word[i + 1] == b:
+                new.append(a + b)
+                i += 2
+            else:
+                new.append(word[i])
+                i += 1
+        new = tuple(new)
+        out[new] = out.get(new, 0) + freq
+    return out
+"""
+MERGE_TEXT = r"""
+import re
+from collections import defaultdict
+def merge_pair(words, pair):
+    pattern = re.compile(r'(?<!\S)' + re.escape(' '.join(pair)) + r'(?!\S)')
+    result = defaultdict(int)
+    for word in words:
+        result[tuple(pattern.sub(lambda m: ''.join(pair), ' '.join(word)).split())] += words[word]
+    return result
+"""
+MERGE_SPLITS = """
+def merge_pair(words, pair):
+    merged = {}
+    for split, n in words.items():
+        split = list(split)
+        i = 0
+        while i < len(split) - 1:
+            if split[i] == pair[0] and split[i + 1] == pair[1]:
+                split = split[:i] + ["".join(pair)] + split[i + 2:]
+            i += 1
+        merged.setdefault(tuple(split), []).append(n)
+    return {w: sum(ns) for w, ns in merged.items()}
+"""
+BPE = """
+def bpe_encode(word, merges):
+    parts = list(word)
+    while True:
+        best = None
+        for i in range(len(parts) - 1):
+            if (parts[i], parts[i + 1]) in merges:
+                r = merges.index((parts[i], parts[i + 1]))
+                if best is None or r < best:
+                    best = r
+        if best is None:
+            return parts
+        a, b = merges[best]
+        new, i = [], 0
+        while i < len(parts):
+            if i + 1 < len(parts) and parts[i] == a and parts[i + 1] == b:
+                new.append(a + b)
+                i += 2
+            else:
+                new.append(parts[i])
+                i += 1
+        parts = new
+"""
+BPE_PASSES = """
+def bpe_encode(word, merges):
+    split = [c for c in word]
+    for a, b in merges:
+        i = 0
+        while i < len(split) - 1:
+            if split[i] == a and split[i + 1] == b:
+                split[i : i + 2] = [a + b]
+            else:
+                i += 1
+    return split
+"""
+PADDED_BATCH = """
+def pad_batch(sequences, pad_id):
+    n = max([len(s) for s in sequences])
+    ids = torch.tensor([s + [pad_id] * (n - len(s)) for s in sequences], dtype=torch.long)
+    lengths = torch.tensor([len(s) for s in sequences], dtype=torch.long)
+    return ids, lengths
+"""
+PADDED_ROWS = """
+def pad_batch(sequences, pad_id):
+    lengths = torch.LongTensor(list(map(len, sequences)))
+    ids = torch.LongTensor(len(sequences), lengths.max().item()).fill_(pad_id)
+    for row, s in zip(ids, sequences):
+        row[:len(s)] = torch.LongTensor(s)
+    return ids, lengths
+"""
+PADDED_TORCH = """
+from typing import NamedTuple
+class Padded(NamedTuple):
+    ids: torch.Tensor
+    lengths: torch.Tensor
+def pad_batch(sequences, pad_id):
+    rows = [torch.as_tensor(s, dtype=torch.int64) for s in sequences]
+    return Padded(nn.utils.rnn.pad_sequence(rows, True, pad_id), torch.tensor([r.numel() for r in rows]))
+"""
+EMBEDDED = """
+def spot_the_bug_08(sequences, table, pad_id):
+    longest = max(len(sequence) for sequence in sequences)
+    ids = torch.tensor([sequence + [pad_id] * (longest - len(sequence)) for sequence in sequences])
+    mask = (ids != pad_id)[:, None, None, :]
+    vectors = table[ids] * table.shape[1] ** 0.5
+    return vectors, mask
+"""
+RIGHT |= {
+    "most_frequent_pair": [BEST_PAIR, BEST_PAIR_LOOP],
+    "merge_pair": [MERGE, MERGE_TEXT, MERGE_SPLITS],
+    "bpe_encode": [BPE, BPE_PASSES],
+    "pad_batch": [PADDED_BATCH, PADDED_ROWS, PADDED_TORCH],
+    "spot_the_bug_08": [EMBEDDED],
+}
+WRONG |= {
+    "most_frequent_pair": [
+        (BEST_PAIR, ")[0]", ")[-1]"),
+        (BEST_PAIR, "sorted(p for p in freqs if freqs[p] == top)[0]", "max(freqs, key=freqs.get)"),
+        (BEST_PAIR, "+ freq", "+ 1"),
+        (BEST_PAIR, "return None", "return ('', '')"),
+        (BEST_PAIR, "    if len(freqs) == 0:\n        return None\n", ""),
+        (BEST_PAIR, "range(len(word) - 1)", "range(0, len(word) - 1, 2)"),
+        (BEST_PAIR, "range(len(word) - 1)", "range(len(word) - 2)"),
+        (BEST_PAIR, "if freqs[p] == top)", "if freqs[p] >= top - 1)"),
+        (BEST_PAIR, "top)[0]", "top)[0][::-1]"),
+        (BEST_PAIR, "freqs.get(pair, 0) + freq", "freq"),
+        (BEST_PAIR, "top)[0]", "top)[:1]"),
+        (BEST_PAIR, "return sorted", "words.clear(); return sorted"),
+        (BEST_PAIR, "freqs[p] == top)[0]", "freqs[p] == top)[0] if top > 1 else None"),
+        (BEST_PAIR, "if freqs[p] == top)", "if freqs[p] == top and p[0] != p[1])"),
+        (BEST_PAIR_LOOP, " and pair < best_pair", ""),
+        (BEST_PAIR_LOOP, "pair < best_pair", "pair[1] < best_pair[1]"),
+        (BEST_PAIR_LOOP, "prev = None\n        for", "prev = locals().get('prev')\n        for"),
+        (BEST_PAIR_LOOP, "prev = s", "prev = s if s != prev else None"),
+    ],
+    "merge_pair": [
+        (MERGE, "i += 2", "i += 1"),
+        (MERGE, "a + b)", "b + a)"),
+        (MERGE, "out.get(new, 0) + freq", "freq"),
+        (MERGE, "out.get(new, 0) + freq", "max(out.get(new, 0), freq)"),
+        (MERGE, "word[i] == a and word[i + 1] == b", "word[i] + word[i + 1] == a + b"),
+        (MERGE, "word[i] == a and word[i + 1] == b", "word[i].endswith(a) and word[i + 1].startswith(b)"),
+        (MERGE, "word[i] == a and word[i + 1] == b", "{word[i], word[i + 1]} == {a, b}"),
+        (MERGE, "out = {}", "out = words"),
+        (MERGE, "out = {}", "out = dict(words)"),
+        (MERGE, "return out", "return out if out != words else words"),
+        (MERGE, "return out", "return {k: v for k, v in out.items() if len(k) > 1}"),
+        (MERGE, "return out", "return sorted(out.items())"),
+        (MERGE, "new = tuple(new)", "new = ''.join(new)"),
+        (MERGE, "return out", "words.clear(); return out"),
+        (MERGE, "        new = tuple(new)", "        new = tuple(new[:-1]) if len(new) > 4 else tuple(new)"),
+        (MERGE_TEXT, "re.escape(' '.join(pair))", "' '.join(pair)"),
+        (MERGE_TEXT, r"r'(?<!\S)' + ", ""),
+        (MERGE_TEXT, r" + r'(?!\S)'", ""),
+        (MERGE_TEXT, "' '.join(word)).split()", "' '.join(word), count=1).split()"),
+        (MERGE_SPLITS, "sum(ns)", "ns[0]"),
+    ],
+    "bpe_encode": [
+        (BPE, "r < best", "r > best"),
+        (BPE, "if best is None or r < best", "if best is None"),
+        (BPE, "return parts", "return tuple(parts)"),
+        (BPE, "return parts", "return parts + ['</w>']"),
+        (BPE, "return parts", "return parts or ['']"),
+        (BPE, "return parts", "return [p for p in parts if len(p) > 1]"),
+        (BPE, "        parts = new", "        return new"),
+        (BPE, "list(word)", "list(word.lower()[::-1])"),
+        (BPE, "list(word)", "list(word + '</w>')"),
+        (BPE, "merges[best]", "merges.pop(best)"),
+        (BPE, "i += 2", "i += 2; new += parts[i:]; break"),
+        (BPE, "range(len(parts) - 1)", "range(len(parts) - 2)"),
+        (BPE_PASSES, "in merges:", "in reversed(merges):"),
+        (BPE_PASSES, "in merges:", "in sorted(merges):"),
+        (BPE_PASSES, "in merges:", "in merges[:2]:"),
+        (BPE_PASSES, "        i = 0", "        i = 1"),
+        (BPE_PASSES, "return split", "return ' '.join(split)"),
+    ],
+    "pad_batch": [
+        (PADDED_BATCH, "s + [pad_id] * (n - len(s))", "[pad_id] * (n - len(s)) + s"),
+        (PADDED_BATCH, "[pad_id] *", "[0] *"),
+        (PADDED_BATCH, "max(", "min("),
+        (PADDED_BATCH, "for s in sequences], dtype=torch.long)\n    lengths", "for s in sequences])\n    lengths"),
+        (PADDED_BATCH, "dtype=torch.long)\n    lengths", "dtype=torch.int32)\n    lengths"),
+        (PADDED_BATCH, "dtype=torch.long)\n    return", "dtype=torch.int32)\n    return"),
+        (PADDED_BATCH, "[len(s) for s in sequences], dtype", "[n for s in sequences], dtype"),
+        (PADDED_BATCH, "return ids, lengths", "return ids, (ids != pad_id).sum(1)"),
+        (PADDED_BATCH, "return ids, lengths", "return ids, lengths[:, None]"),
+        (PADDED_BATCH, "return ids, lengths", "return lengths, ids"),
+        (PADDED_BATCH, "return ids, lengths", "return ids.T, lengths"),
+        (PADDED_BATCH, "return ids, lengths", "return {'ids': ids, 'lengths': lengths}"),
+        (PADDED_BATCH, "return ids, lengths", "return ids, ids != pad_id"),
+        (PADDED_BATCH, "    n = max", "    sequences.sort(key=len)\n    n = max"),
+        (PADDED_BATCH, "    n = max", "    sequences = [s for s in sequences if s]\n    n = max"),
+        (PADDED_BATCH, "s + [pad_id] * (n - len(s))", "s + [pad_id] * (n - len(s) + 1)"),
+        (PADDED_BATCH, "s + [pad_id]", "s.__iadd__([pad_id] * (n - len(s))) + [pad_id]"),
+        (PADDED_BATCH, "max([len(s) for s in sequences])", "8 * ((max([len(s) for s in sequences]) + 7) // 8)"),
+        (PADDED_TORCH, "rnn.pad_sequence(rows, True, pad_id)", "rnn.pad_sequence(rows, True)"),
+        (PADDED_TORCH, "rnn.pad_sequence(rows, True, pad_id)", "rnn.pad_sequence(rows, False, pad_id)"),
+    ],
+    "spot_the_bug_08": [
+        (EMBEDDED, "ids != pad_id", "ids != 0"),
+        (EMBEDDED, "ids != pad_id", "ids == pad_id"),
+        (EMBEDDED, "[:, None, None, :]", "[:, None, :]"),
+        (EMBEDDED, "[:, None, None, :]", "[:, None, None, :].float()"),
+        (EMBEDDED, "shape[1] ** 0.5", "shape[0] ** 0.5"),
+        (EMBEDDED, "* table.shape[1] ** 0.5", ""),
+        (EMBEDDED, "* table", "/ table"),
+        (EMBEDDED, "table[ids]", "table[ids].detach()"),
+        (EMBEDDED, "table[ids]", "table.float()[ids]"),
+        (EMBEDDED, "table[ids]", "ids.unsqueeze(-1) * table[0]"),
+        (EMBEDDED, "table[ids]", "table[ids - 1]"),
+        (EMBEDDED, "return vectors, mask", "return vectors"),
+        (EMBEDDED, "return vectors, mask", "return vectors * mask[:, 0, 0, :, None], mask"),
+        (EMBEDDED, "sequence + [pad_id] * (longest - len(sequence))", "[pad_id] * (longest - len(sequence)) + sequence"),
+    ],
+}

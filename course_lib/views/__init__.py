@@ -32,6 +32,8 @@ _HOME = {  # view -> the module it lives in
     "bottleneck_explorer": "bottleneck",
     "attention_stages": "stages",
     "bertviz_view": "bertviz_bridge",
+    "bpe_explorer": "merges",
+    "batch_explorer": "batching",
     "mask_explorer": "masks",
     "predict": "prediction",
     "predict_number": "prediction",
