@@ -1031,7 +1031,7 @@ WRONG |= {
         (BPE, "list(word)", "list(word.lower()[::-1])"),
         (BPE, "list(word)", "list(word + '</w>')"),
         (BPE, "merges[best]", "merges.pop(best)"),
-        (BPE, "i += 2", "i += 2; new += parts[i:]; break"),
+        (BPE, "        parts = new", "        parts = new if len(new) > 2 else parts; merges = merges[1:]"),
         (BPE, "range(len(parts) - 1)", "range(len(parts) - 2)"),
         (BPE_PASSES, "in merges:", "in reversed(merges):"),
         (BPE_PASSES, "in merges:", "in sorted(merges):"),

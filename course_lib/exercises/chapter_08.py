@@ -187,6 +187,7 @@ def frequent_cases(g: torch.Generator) -> list[tuple]:
     return [
         ({(d, e): 3 * n, (b, c, a): 2 * n, (a, b, c): 2 * n},),
         ({(a, b): 1, (a, b, c): 1, (c, d): n + 2},),
+        ({(a, b): n, (d, e): n + 1},),
         ({(b, a): 2 * n + 1, (a, b): n, (d, c): 3 * n},),
         ({(b, a, b): n, (c, d, e): n, (c, b, d, e): n, (e, a): n},),
         ({(a + b, c): n, (a, b, c): n + 1, (d, a + b, c): n},),
@@ -551,6 +552,7 @@ def merging_cases(g: torch.Generator) -> list[tuple]:
         ({(a, b, c): n, (c, a, b): n + 1, (d, a, b, c): n + 2, (c, d): 1}, (a, b)),
         ({(a, b, d, a, b): n, (b, a): n + 3, (b, a, b): n + 1}, (a, b)),
         ({(a, b): n, (a,): 1, (b,): 2, (c, b, d): n + 2}, (c, b)),
+        ({(c, a, b, d, c, b, a, a, b, d, d, b, a): n, (d, c, d, b, c, c, d): n + 1}, (a, b)),
     ]
 
 
