@@ -5,6 +5,7 @@ All of them are graded once, in one batch; the tests look at what came of it.
 
 import csv
 import hashlib
+import inspect
 import json
 import os
 import re
@@ -35,6 +36,7 @@ SECRET = "SECRET-OF-THE-ENVIRONMENT"
 MARKER = "# MARKER-OF-THE-OTHERS\n"
 PLANTED = re.compile(r"/(evil|sitecustomize|conftest|fill\d|\.bashrc|grades|results|batch\.json|at_exit|still_here)")
 PROBLEM = workers.problem_with("jail")
+NO_TEXT = (b"\xff.py", b"\xfe.py")  # names that are no UTF-8
 needs_jail = pytest.mark.skipif(bool(PROBLEM), reason=f"this kernel allows no jail: {PROBLEM}")
 
 
@@ -127,6 +129,8 @@ def hostile(tmp_path_factory) -> Graded:
             (graded.folder / name).write_bytes(content)
         for name in ("a first.py", "zz last.py"):
             (graded.folder / name).write_text(MARKER + PLAIN)
+        for name in NO_TEXT:
+            (graded.folder / os.fsdecode(name)).write_bytes(b"softmax = 1\n")
         (graded.folder / "folder.py").mkdir()
         (graded.folder / "link.ipynb").symlink_to("/etc/passwd")
         os.mkfifo(graded.folder / "pipe.py")
@@ -267,7 +271,7 @@ def test_whatever_is_handed_in_appears(hostile, name):
 @needs_jail
 def test_the_batch_went_on(hostile):
     assert hostile.status == 0
-    assert len(hostile.records) == len(ATTACKS) + len(BROKEN) + 6 >= 30
+    assert len(hostile.records) == len(ATTACKS) + len(BROKEN) + len(NO_TEXT) + 6 >= 30
     for name in ("a first.py", "zz last.py"):
         assert hostile.records[name]["points"] == hostile.records[name]["max_points"] == 18
 
@@ -305,6 +309,13 @@ def test_nobody_was_reached(hostile):
         ("reads_secrets.py", "secrets: []"),
         ("breaks_out.py", "broke out: not at all"),
         ("raises_its_limits.py", "raised: none"),
+        ("searches_for_the_seed.py", "seeds: none"),
+        ("sees_other_processes.py", "others: none"),
+        ("asks_the_kernel.py", "granted: nothing"),
+        ("takes_memory_that_is_nobodys.py", "kept: 0 MiB"),
+        ("a_type_named_like_a_verdict.py", "got a 5.x?✓ passed: 10 of 10?"),
+        ("returns_large_keys.py", " …"),
+        ("stops_itself.py", "2 s"),
         ("imports_the_bank.py", "No module named 'course_lib.exercises"),
         ("imports_the_judge.py", "No module named 'course_lib.grading.judge'"),
         ("exits.py", "ended itself"),
@@ -611,6 +622,45 @@ def test_a_renamed_copy_is_the_same_code():
         "a": ["same code as b: scaled_dot_product_attention"],
         "b": ["same code as a: scaled_dot_product_attention"],
     }
+
+
+def test_the_courses_own_code_is_recognised():
+    from course_lib.grading import flags
+
+    for id in ("scaled_dot_product_attention", "MultiHeadAttention"):
+        found = exercise(id)
+        copied = inspect.getsource(found.reference)
+        said = flags.about_solution(found, sources.from_history(["import math\nimport torch\n" + copied]))
+        assert f"same code as the course's own: {id}" in said
+    assert not flags.about_solution(exercise("scaled_dot_product_attention"), sources.from_history([PLAIN]))
+
+
+def test_a_submission_that_only_waits_ends_with_its_time():
+    """However many cells it waits in, and whatever its worker says of them."""
+    limits = workers.Limits(call=0.1)
+    template = workers.Template("process", limits)
+    cells = sources.from_history(["import time, torch"] + ["time.sleep(1)"] * 60 + ["def softmax(x): return x"])
+    template.worker().end()  # it is warm now
+    started = time.monotonic()
+    running = workers.Submitted(template, cells, limits)
+    result = judge(exercise("softmax"), running.observe(exercise("softmax")), 3)
+    running.close()
+    template.close()
+    assert time.monotonic() - started < limits.total + 10
+    assert result.points == 0 and "as a whole took longer than 4 s" in result.checks[0].message
+
+
+def test_a_template_that_was_ended_is_started_again():
+    limits = workers.Limits(call=5)
+    template = workers.Template("process", limits)
+    cells = sources.from_history([PLAIN])
+    for _ in range(2):
+        running = workers.Submitted(template, cells, limits)
+        assert judge(exercise("softmax"), running.observe(exercise("softmax")), 3).passed
+        running.close()
+        template.process.kill()
+        template.process.wait()
+    template.close()
 
 
 def test_a_lost_judge_costs_one_submission(small, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """`course grade`: a whole class, each submission isolated."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -42,8 +43,10 @@ def grade(
     from course_lib.exercises import bank, exercises_of
     from course_lib.exercises import exercise as find
     from course_lib.grading import batch, reports
-    from course_lib.grading.workers import Limits
+    from course_lib.grading.workers import Limits, clean
 
+    if not (math.isfinite(timeout) and math.isfinite(memory_gib)):
+        raise CourseError("--timeout and --memory-gib need a number")
     try:
         until = batch.parse_time(deadline) if deadline else None
     except ValueError:
@@ -70,7 +73,8 @@ def grade(
         f"(isolation: {result.settings.isolation}, seed {result.settings.seed}): {written}"
     )
     if result.failures:
-        typer.echo(f"course: not judged, through a fault of the grader: {', '.join(result.failures)}", err=True)
+        names = ", ".join(map(clean, result.failures))
+        typer.echo(f"course: not judged, through a fault of the grader: {names}", err=True)
         raise typer.Exit(1)
     if result.settings.isolation == "process":
         typer.echo("course: nothing was isolated: a submission could have done whatever you can do", err=True)

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import traceback
+import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import chdir, suppress
@@ -26,7 +27,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 from course_lib.errors import CourseError
-from course_lib.grading import flags, sources, workers
+from course_lib.grading import flags, jail, sources, workers
 from course_lib.grading.exercise import Exercise
 from course_lib.grading.in_process import OutOfTime, missing, work_limit
 from course_lib.grading.judge import judge
@@ -35,6 +36,7 @@ from course_lib.grading.submission import untouched
 from course_lib.grading.values import Observation
 
 MAX_FILE = 32 << 20
+READ_MEMORY = 4 << 30  # a judge may take this much to read a submission and to compare
 READ_SECONDS = 30
 JUDGE_SECONDS = 90  # beyond the submission's own time: reading, comparing, running misconceptions
 DUPLICATE = re.compile(r"( \(\d+\)|-copy\d*)$", re.IGNORECASE)  # what browsers and JupyterLab add to a name
@@ -91,6 +93,7 @@ class Batch:
 
     settings: Settings
     records: list[dict] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)  # those of the roster who handed in nothing
     judged: int = 0  # of these, now; the others were known from before
     seconds: float = 0.0
 
@@ -155,16 +158,17 @@ def grade(
     write(out / "batch.json", json.dumps({"seed": settings.seed}))
     if level == "docker":
         workers.build_image()
-    records, waiting, key = {}, deque(), settings.key()
+    records, waiting, course = {}, deque(), settings.key()
+    keys = {entry.name: _key(entry, course) for entry in entries}  # of what is there now: it may change while it waits
     for entry in entries:
-        known = _known(kept, entry, key)
+        known = _known(kept, entry, keys[entry.name])
         if known:
             records[entry.name] = known
         else:
             waiting.append(entry)
     batch = Batch(settings, judged=len(waiting))
     for entry, record in _judge_all(waiting, settings, jobs):
-        record["key"] = "" if record.get("failure") else _key(entry, key)  # judged again the next time
+        record["key"] = "" if record.get("failure") else keys[entry.name]  # judged again the next time
         write(kept / f"{file_name(entry.name)}.json", json.dumps(record))
         records[entry.name] = record
         progress(len(records), len(entries), workers.clean(entry.name, 60))
@@ -190,7 +194,7 @@ def find(folder: Path) -> list[Entry]:
     entries = []
     with os.scandir(folder) as found:
         for item in found:
-            if Path(item.name).suffix.lower() not in (".ipynb", ".py"):
+            if not item.name.lower().endswith((".ipynb", ".py")):
                 continue
             info = item.stat(follow_symlinks=False)
             kinds = [
@@ -201,7 +205,9 @@ def find(folder: Path) -> list[Entry]:
             problem = next((text for test, text in kinds if test(info.st_mode)), "")
             if not problem and info.st_size > MAX_FILE:
                 problem = f"has {info.st_size / (1 << 20):.0f} MiB; at most {MAX_FILE >> 20} are read"
-            name = os.fsencode(item.name).decode(errors="replace")
+            name = os.fsencode(item.name).decode(errors="backslashreplace")
+            if name != item.name:  # it is no text: told apart from a file that is called like that
+                name += f" ({_digest(os.fsencode(item.name))[:8]})"
             entries.append(Entry(name, Path(item.path), info.st_size, info.st_mtime, problem))
     return sorted(entries, key=lambda entry: entry.name)
 
@@ -211,7 +217,9 @@ def read_roster(path: Path) -> dict[str, Person]:
     23:59)."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
+            first = file.readline()
+            file.seek(0)
+            rows = list(csv.DictReader(file, delimiter=";" if first.count(";") > first.count(",") else ","))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CourseError(f"the roster {path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if not rows:
@@ -233,8 +241,16 @@ def read_roster(path: Path) -> dict[str, Person]:
             moment = parse_time(submitted) if submitted else None
         except ValueError:
             raise CourseError(f"line {line} of {path}: {submitted!r} is no time like 2026-05-31 23:59") from None
-        people[(row[submission] or "").strip()] = Person((row[student] or "").strip(), moment)
+        name = (row[student] or "").strip()
+        if not name:
+            raise CourseError(f"line {line} of {path} names no student")
+        people[_composed((row[submission] or "").strip())] = Person(name, moment)
     return people
+
+
+def _composed(name: str) -> str:
+    """A name with each letter and its accents as one character; a Mac writes them apart."""
+    return unicodedata.normalize("NFC", name)
 
 
 def parse_time(text: str) -> datetime:
@@ -312,7 +328,7 @@ def write(path: Path, text: str) -> None:
 
 def file_name(name: str) -> str:
     """A submission's name as that of a file or a link: letters, digits, dots, and never two submissions the same."""
-    plain = re.sub(r"[^\w.-]+", "_", name)[:80]
+    plain = re.sub(r"[^\w.-]+", "_", name).encode()[:200].decode(errors="ignore")
     return plain if plain == name else f"{plain}-{_digest(name.encode())[:8]}"
 
 
@@ -428,6 +444,7 @@ def _be_judge(pipe, settings: Settings, scratch: str) -> None:
     make = workers.DockerTemplate if settings.isolation == "docker" else workers.Template
     hidden = [Path(path) for path in settings.hidden]
     template = make(settings.isolation, settings.limits, hidden)
+    jail.limit_memory(READ_MEMORY)  # of this process; the template has been started
     try:
         while True:
             try:
@@ -467,7 +484,8 @@ def _finish(batch: Batch, entries: dict[str, Entry], people: dict[str, Person], 
     latest: dict[str, tuple] = {}
     for record in batch.records:
         entry = entries[record["submission"]]
-        person = people.get(entry.name) or people.get(Path(entry.name).stem)
+        name = _composed(entry.name)
+        person = people.get(name) or people.get(Path(name).stem)
         record["student"] = person.student if person else DUPLICATE.sub("", Path(entry.name).stem)
         moment = (person and person.submitted) or datetime.fromtimestamp(entry.modified).astimezone()
         record["submitted"] = moment.isoformat(timespec="minutes")
@@ -481,9 +499,13 @@ def _finish(batch: Batch, entries: dict[str, Entry], people: dict[str, Person], 
             record["remarks"].append(f"about another chapter than most: {numbers}")
         if record["late"]:
             record["flags"] = [*record["flags"], f"late: {record['submitted']}"]
-        latest[record["student"]] = max(latest.get(record["student"], ()), (moment, entry.name))
+        if not entry.name.isprintable():
+            record["remarks"].append("its name has characters that cannot be seen")
+        record["who"] = record["student"], bool(person)  # whoever is not in the roster replaces nobody who is
+        latest[record["who"]] = max(latest.get(record["who"], ()), (moment, entry.name))
+    batch.absent = sorted({person.student for person in people.values()} - {one["student"] for one in batch.records})
     for record in batch.records:
-        last = latest[record["student"]][1]
+        last = latest[record.pop("who")][1]
         record["counts"] = record["submission"] == last
         if not record["counts"]:
             record["remarks"].append(f"does not count: {last} is later")
@@ -501,7 +523,7 @@ def _known(kept: Path, entry: Entry, key: str) -> dict | None:
     """The record of a submission that was judged before, and has not changed since."""
     try:
         record = json.loads((kept / f"{file_name(entry.name)}.json").read_text(encoding="utf-8"))
-        return record if record.get("key") == _key(entry, key) else None
+        return record if record.get("key") == key else None
     except (OSError, ValueError, AttributeError):
         return None
 

@@ -7,9 +7,12 @@ worker under a submission's influence might deny.
 import ast
 import builtins
 import hashlib
+import inspect
 import re
+import textwrap
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cache
 
 from course_lib.grading import sources
 from course_lib.grading.exercise import Exercise
@@ -98,6 +101,8 @@ def about_solution(exercise: Exercise, cells: Sequence[sources.Cell]) -> list[st
         flags.append(f"numbers by hand: {exercise.id} contains {len(written)} written-out numbers")
     if names := _reaches(tree):
         flags.append(f"reaches outside: {exercise.id} uses {', '.join(names)}")
+    if not _own_prints(exercise).isdisjoint(fingerprints(exercise, cells)):
+        flags.append(f"same code as the course's own: {exercise.id}")
     return flags
 
 
@@ -124,11 +129,20 @@ def about_notebook(cells: Sequence[sources.Cell]) -> list[str]:
 
 
 def fingerprints(exercise: Exercise, cells: Sequence[sources.Cell]) -> list[str]:
-    """Two digests of a solution: with its names, and with its names replaced; none if it is short or the course's
-    own."""
+    """Two digests of a solution: with its names, and with its names replaced; none if it is short or the starter."""
     source = sources.definition_of(exercise.id, cells)
     if source is None or sources.same_code(source, exercise.starter):
         return []
+    return _prints(source)
+
+
+@cache
+def _own_prints(exercise: Exercise) -> frozenset[str]:
+    """Those of the course's own solution."""
+    return frozenset(_prints(textwrap.dedent(inspect.getsource(exercise.reference))))
+
+
+def _prints(source: str) -> list[str]:
     tree = _without_docstrings(ast.parse(source))
     parts = sum(1 for _ in ast.walk(tree))
     if parts < SAME_PARTS:

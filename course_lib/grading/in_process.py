@@ -33,9 +33,13 @@ CALL_SECONDS = 10.0
 LOAD_SECONDS = 600.0
 PATIENCE = 4
 OUTPUT_LIMIT = 20_000
-NOT_THEIRS = tuple(
-    str(Path(folder)) + os.sep
-    for folder in (Path(__file__).parents[1], *map(sysconfig.get_path, ("stdlib", "purelib", "platlib")))
+OBSERVER = "<observer "  # how the name of an observer's file begins, where it runs from its source text
+NOT_THEIRS = (
+    OBSERVER,
+    *(
+        str(Path(folder)) + os.sep
+        for folder in (Path(__file__).parents[1], *map(sysconfig.get_path, ("stdlib", "purelib", "platlib")))
+    ),
 )
 FUTURE_FLAGS = sum(getattr(__future__, name).compiler_flag for name in set(__future__.all_feature_names))
 _numbers = count(1)

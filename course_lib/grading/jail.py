@@ -7,14 +7,18 @@ its exercises and its grader, and an empty /tmp; there is no network, and no pro
 
 Why nobody leaves: the process is in a chroot without capabilities and without a file descriptor to anything
 outside; it cannot gain privileges (no_new_privs), nor make a user namespace (the kernel allows none in a chroot).
+The kernel refuses it the calls that no exercise needs (DENIED): those that take memory which belongs to no process,
+that reach what namespaces do not separate (keys, the machine's host), or that are known for holes.
 When its first process ends, the kernel ends all others of its pid namespace.
 """
 
 import ctypes
+import errno
 import os
 import platform
 import resource
 import signal
+import struct
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -29,6 +33,19 @@ NEW_MOUNTS, NEW_UTS, NEW_IPC, NEW_USER = 0x20000, 0x4000000, 0x8000000, 0x100000
 NEW_PIDS, NEW_NET = 0x20000000, 0x40000000
 SET_PDEATHSIG, CAPBSET_DROP, SET_CHILD_SUBREAPER, SET_NO_NEW_PRIVS = 1, 24, 36, 38
 CAPABILITY_VERSION = 0x20080522
+
+# System calls by their numbers on (x86_64, aarch64), as in the kernel's unistd tables.
+MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column of the table, AUDIT_ARCH of seccomp
+DENIED = {
+    "memfd_create": (319, 279), "memfd_secret": (447, 447), "shmget": (29, 194), "msgget": (68, 186),
+    "semget": (64, 190), "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219), "bpf": (321, 280),
+    "io_uring_setup": (425, 425), "userfaultfd": (323, 282), "perf_event_open": (298, 241), "ptrace": (101, 117),
+    "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "pidfd_getfd": (438, 438), "kcmp": (312, 272),
+    "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40), "umount2": (166, 39), "open_tree": (428, 428),
+    "fsopen": (430, 430), "personality": (135, 92), "quotactl": (179, 60), "chroot": (161, 51),
+}  # fmt: skip
+SOCKET, SECCOMP = (41, 198), (317, 277)
+FAMILIES = (1, 2, 10)  # of sockets: Unix, IPv4, IPv6; others lead past the network namespace
 
 SYSTEM = (
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix/store", "/sys/devices/system/cpu",
@@ -95,6 +112,7 @@ def move_in(root: str, memory: int, cpu_seconds: int, uid: int) -> None:
     os.chmod(WORK, 0o777)
     os.chdir(WORK)
     become_nobody(uid)
+    deny_system_calls()
 
 
 def become_nobody(uid: int) -> None:
@@ -114,6 +132,28 @@ def become_nobody(uid: int) -> None:
         _check(LIBC.capset(header, (ctypes.c_uint32 * 6)()), "capset")
 
 
+def deny_system_calls() -> None:
+    """From here on the kernel answers those of DENIED, and sockets of other FAMILIES, with "not permitted"."""
+    if platform.machine() not in MACHINES:
+        raise OSError(f"the system calls of {platform.machine()} are not known")
+    column, machine = MACHINES[platform.machine()]
+    load, equal, at_least, answer = 0x20, 0x15, 0x35, 0x06  # of the kernel's filter language
+    numbers = [row[column] for row in DENIED.values()]
+    steps = [(load, 4, "", ""), (equal, machine, "", "refuse"), (load, 0, "", "")]  # which machine; which call
+    steps += [(at_least, 1 << 30, "refuse", ""), *((equal, number, "refuse", "") for number in numbers)]  # or x32's
+    steps += [(equal, SOCKET[column], "", "allow"), (load, 16, "", "")]  # its first argument
+    steps += [(equal, family, "allow", "") for family in FAMILIES]
+    places = {"": 0, "refuse": len(steps), "allow": len(steps) + 1}
+    steps += [(answer, 0x00050000 | errno.EPERM, "", ""), (answer, 0x7FFF0000, "", "")]
+    program = b"".join(
+        struct.pack("HBBI", code, *(max(places[to] - at - 1, 0) for to in (true, false)), number)
+        for at, (code, number, true, false) in enumerate(steps)
+    )
+    buffer = ctypes.create_string_buffer(program, len(program))
+    whole = struct.pack("HxxxxxxP", len(steps), ctypes.addressof(buffer))
+    _check(LIBC.syscall(SECCOMP[column], 1, 4, whole), "seccomp")  # a filter; and nothing else becomes slower by it
+
+
 def limit(memory: int, cpu_seconds: int) -> None:
     """Limits of this process and its children: `memory` is in bytes, beyond what it has now."""
     limits = {
@@ -123,14 +163,20 @@ def limit(memory: int, cpu_seconds: int) -> None:
         resource.RLIMIT_NOFILE: OPEN_FILES,
     }
     if LINUX:
-        limits[resource.RLIMIT_AS] = (
-            memory + int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        )
+        limits[resource.RLIMIT_AS] = memory + _address_space()
         limits[resource.RLIMIT_NPROC] = PROCESSES + _processes_of_this_user()
     for name, value in limits.items():
         hard = resource.getrlimit(name)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(name, (value, value))
+
+
+def limit_memory(more: int) -> None:
+    """Let this process take so many bytes more than it has now, and no more."""
+    if LINUX:
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        value = more + _address_space()
+        resource.setrlimit(resource.RLIMIT_AS, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
 
 
 def adopt_orphans() -> None:
@@ -207,6 +253,11 @@ def _worth_killing() -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
     except OSError:
         pass
+
+
+def _address_space() -> int:
+    """Bytes that this process has mapped."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
 def _processes_of_this_user() -> int:

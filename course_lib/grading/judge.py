@@ -17,6 +17,7 @@ from course_lib.grading.results import CheckResult, ExerciseResult
 from course_lib.grading.values import Foreign, Observation, describe, dtype_name, kind_of_tensor, plain, type_name
 
 MISCONCEPTION_SECONDS = 2.0
+MAX_SENTENCE = 800  # a result may be a text as long as somebody likes
 Observe = Callable[[Check, dict], Observation]
 
 
@@ -132,7 +133,8 @@ class _Question:
         if difference is None:
             return "passed", "", ""
         hint = "" if difference.form else check.hint
-        return "failed", _sentence(difference, self.exercise, self.inputs()), hint
+        sentence = _sentence(difference, self.exercise, self.inputs())
+        return "failed", sentence if len(sentence) <= MAX_SENTENCE else f"{sentence[:MAX_SENTENCE]} …", hint
 
     def ask(self, misconception: Misconception) -> Observation:
         return observe_object(misconception.implementation, self.check, self.inputs(), MISCONCEPTION_SECONDS)

@@ -7,6 +7,7 @@ anybody else's.
 import csv
 import io
 import json
+import re
 from collections import Counter
 from functools import cache
 from importlib import metadata
@@ -32,6 +33,7 @@ WORDS = {
     "missing": "not attempted",
 }
 TOP = 12
+FORMULA = re.compile(r"""(^|[;,\t\r\n"']\s*)(?=[=+\-@\t\r＝＋－＠])""")
 
 
 def write_all(batch: Batch, out: Path) -> Path:
@@ -188,8 +190,8 @@ def _home() -> str:
 
 
 def _harmless(text: str) -> str:
-    """Text that a spreadsheet does not take for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    """Text that a spreadsheet does not take for a formula, whatever it takes for a separator."""
+    return FORMULA.sub(r"\1'", text)
 
 
 def _yes(value: bool) -> str:

@@ -21,6 +21,7 @@ from course_lib.errors import CourseError
 PERCENT = re.compile(r"^#\s*%%.*$", re.MULTILINE)
 BLANK_LINES = re.compile(r"([ \t]*\n)*")
 BODY_MAGIC = re.compile(r"\s*%%(time|timeit|capture|prun)\b.*\n")
+MAX_BLANKS = 8 << 20  # empty lines before statements, which give them their numbers
 CHECK_CALL = re.compile(r"""\bcheck\(\s*["'](\w+)["']""")
 COMPREHENSIONS = ("listcomp", "setcomp", "dictcomp", "genexpr")  # functions to Python, but they run where they stand
 
@@ -85,12 +86,13 @@ def read(path: Path | str) -> Submission:
         CourseError: there is no such file, or it is neither.
     """
     path = Path(path)
-    if path.suffix not in (".ipynb", ".py"):
+    kind = path.name.lower().rpartition(".")[2]  # a file may be called just ".py"
+    if kind not in ("ipynb", "py"):
         raise CourseError(f"{path} is neither a notebook (.ipynb) nor a Python file (.py)")
     if not path.is_file():
         raise CourseError(f"there is no file {path}")
     try:
-        cells = _read_notebook(path) if path.suffix == ".ipynb" else _read_python(path)
+        cells = _read_notebook(path) if kind == "ipynb" else _read_python(path)
     except OSError as error:
         raise CourseError(f"{path} cannot be read: {error.strerror}") from None
     return Submission(path.name, path.resolve().parent, tuple(cells))
@@ -202,10 +204,10 @@ def _read_python(path: Path) -> list[Cell]:
     if whole.error:
         return [whole]
     lines = whole.source.splitlines(keepends=True)
-    return [
-        Cell(f"line {start}", "\n" * (start - 1) + "".join(lines[start - 1 : end]))
-        for start, end in _line_groups(ast.parse(whole.source).body)
-    ]
+    groups = list(_line_groups(ast.parse(whole.source).body))
+    if sum(start for start, _ in groups) > MAX_BLANKS:
+        return [whole]
+    return [Cell(f"line {start}", "\n" * (start - 1) + "".join(lines[start - 1 : end])) for start, end in groups]
 
 
 def _line_groups(body: list[ast.stmt]) -> Iterator[tuple[int, int]]:
@@ -313,8 +315,6 @@ def _analyse(text: str) -> Statement:
         is_star=any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in imports),
         is_future=any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in imports),
     )
-
-
 
 
 def _skeleton(source: str) -> str:

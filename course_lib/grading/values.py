@@ -64,8 +64,9 @@ def plain(value: object, depth: int = 0) -> object:
 def type_name(value: object) -> str:
     """The name of a value's type, with its module where that says something: `numpy.ndarray`, but `list`."""
     kind = type(value)
-    module = kind.__module__.split(".")[0]
-    return kind.__qualname__ if module in ("builtins", "__main__") else f"{module}.{kind.__qualname__}"
+    module, name = str(kind.__module__).split(".")[0], kind.__qualname__
+    name = name if module in ("builtins", "__main__") else f"{module}.{name}"
+    return "".join(c if c.isprintable() else "?" for c in name[:100]) or "?"
 
 
 def describe(value: object) -> str:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from course_lib.grading.values import Foreign
+from course_lib.grading.values import Foreign, type_name
 
 PREFIX = struct.Struct("<IQ")
 MAX_HEADER = 2 << 20
@@ -167,13 +167,13 @@ class _Slot:
         self.dtype, self.shape, self.size, self.tensor = dtype, shape, size, None
 
     def fill(self, data: memoryview) -> None:
+        self.tensor = torch.empty(self.shape, dtype=self.dtype)
         if not self.size:
-            self.tensor = torch.empty(self.shape, dtype=self.dtype)
             return
+        raw = torch.frombuffer(data, dtype=torch.uint8)
         if self.dtype is torch.bool:  # any other byte than 0 and 1 would be undefined behaviour
-            self.tensor = torch.frombuffer(data, dtype=torch.uint8).ne(0).reshape(self.shape)
-            return
-        self.tensor = torch.frombuffer(data, dtype=self.dtype).reshape(self.shape).clone()
+            raw = raw.ne(0).view(torch.uint8)
+        self.tensor.view(-1).view(torch.uint8).copy_(raw)  # byte by byte: a frame keeps numbers at odd addresses
 
 
 def _pack(value: object, buffers: list[bytes], budget: _Budget, depth: int) -> object:
@@ -195,14 +195,14 @@ def _pack(value: object, buffers: list[bytes], budget: _Budget, depth: int) -> o
         buffers.append(flat.view(torch.uint8).numpy().tobytes() if size else b"")
         return {"tensor": [NAMES[value.dtype], list(value.shape), size]}
     if isinstance(value, Foreign):
-        return {"foreign": value.type_name[:200]}
+        return {"foreign": value.type_name}
     for kind in (list, tuple, set):
         if isinstance(value, kind):
             return {kind.__name__: [_pack(item, buffers, budget, depth + 1) for item in value]}
     if isinstance(value, dict):
         pairs = [[_pack(part, buffers, budget, depth + 1) for part in item] for item in value.items()]
         return {"dict": pairs}
-    return {"foreign": type(value).__name__[:200]}
+    return {"foreign": type_name(value)}
 
 
 def _unpack(tree: object, slots: list[_Slot], budget: _Budget, depth: int) -> object:
@@ -214,7 +214,7 @@ def _unpack(tree: object, slots: list[_Slot], budget: _Budget, depth: int) -> ob
             return tree
         case str() if len(tree) <= MAX_TEXT:
             return tree
-        case {"foreign": str(name), **rest} if not rest and len(name) <= 200:
+        case {"foreign": str(name), **rest} if not rest and 0 < len(name) <= 200 and name.isprintable():
             return Foreign(name)
         case {"list": list(items), **rest} if not rest:
             return [_unpack(item, slots, budget, depth + 1) for item in items]

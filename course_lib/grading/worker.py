@@ -166,7 +166,7 @@ def serve(reading: int, writing: int) -> None:
     random.seed(0)
     numpy.random.seed(0)
     order = channel.receive()
-    cells = [Cell(name, source, error=error) for name, source, error in order["cells"]]
+    cells = [Cell(name, source, error=error) for name, source, error in json.loads(order["cells"].numpy().tobytes())]
 
     def announced() -> Iterator[Cell]:
         until = time.process_time() + order["total"]
@@ -303,7 +303,9 @@ def _observer(source: str, name: str):
 
     import torch
 
-    filename = f"<check {abs(hash(source))}>"
+    from course_lib.grading import in_process
+
+    filename = f"{in_process.OBSERVER}{abs(hash(source))}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     namespace = {"torch": torch, "math": math}
     exec(compile(source, filename, "exec"), namespace)

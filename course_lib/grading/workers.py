@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import torch
+
 from course_lib.errors import CourseError
 from course_lib.grading import jail, wire
 from course_lib.grading.exercise import Check, Exercise
@@ -86,7 +88,8 @@ class Template:
         os.chmod(self.root, 0o711)  # another user goes through it, where there is no jail
         paths = [path for path in sys.path if path and os.path.exists(path)]
         packages = [path for path in paths if "site-packages" in path or "dist-packages" in path]
-        secret = [str(PACKAGE / "exercises"), str(PACKAGE / "grading"), *(str(path) for path in hidden)]
+        courses = [f"{path}/course_lib" for path in {str(PACKAGE.parent), *paths}]  # an installed one besides this
+        secret = [f"{course}/{room}" for course in courses for room in ("exercises", "grading")]
         checkout = [] if str(PACKAGE.parent) in packages else [str(PACKAGE.parent)]  # with its tests and the rest
         settings = {
             "jail": level == "jail",
@@ -95,18 +98,22 @@ class Template:
                 ("show", [*jail.SYSTEM, sys.prefix, sys.base_prefix]),
                 ("hide", checkout),
                 ("show", [sys.prefix, *packages, str(PACKAGE)]),
-                ("hide", secret),
+                ("hide", [*secret, *(str(path) for path in hidden)]),
             ],
             "memory": int(limits.memory * (1 << 30)),
             "cpu_seconds": int(limits.total) + 10,
         }
+        paths = [str(PACKAGE.parent), *(path for path in paths if path != str(PACKAGE.parent))]
+        self.settings, self.paths = settings, paths
+        self._start()
+
+    def _start(self) -> None:
         here, there = socket.socketpair()
         program = (
             "import json, sys; control, settings, sys.path[:] = json.loads(sys.argv[1]); "
             "from course_lib.grading.worker import template; template(control, settings)"
         )
-        paths = [str(PACKAGE.parent), *(path for path in paths if path != str(PACKAGE.parent))]
-        arguments = json.dumps([there.fileno(), settings, paths])
+        arguments = json.dumps([there.fileno(), self.settings, self.paths])
         self.process = subprocess.Popen(
             [sys.executable, "-s", "-P", "-B", "-c", program, arguments],
             pass_fds=[there.fileno()], env=ENVIRONMENT, start_new_session=True, cwd=self.root,
@@ -118,6 +125,9 @@ class Template:
 
     def worker(self) -> "Process":
         """A new worker, which has run nothing of anybody's."""
+        if self.process.poll() is not None and self.ready:  # something has ended it: the machine out of memory, say
+            self.control.close()
+            self._start()
         if not self.ready:
             self._wait_until_ready()
         channel, inside = socket.socketpair()
@@ -363,6 +373,13 @@ class Submitted:
         left = self.left_behind
         return self.cell_flags + ([f"processes left behind, and ended: {left}"] if left else [])
 
+    def _time_left(self) -> float:
+        """Seconds on the clock for the submission as a whole; when they are over, so is everything."""
+        left = self.until - time.monotonic()
+        if left <= 0:
+            self.over = self.over or f"the submission as a whole took longer than {self.limits.total:g} s"
+        return max(left, 0.0)
+
     def _receive(self, seconds: float, max_body: int = wire.MAX_BODY) -> object:
         """What the worker says within so many seconds of work; one that only waits is given no more time than that."""
         before, started, waited = self.process.work()[0], time.monotonic(), 0
@@ -376,14 +393,13 @@ class Submitted:
             longer = time.monotonic() - started > seconds + GRACE
             return work - before > seconds + GRACE or (longer and waited >= 4)
 
-        return self.process.channel.receive(PATIENCE * seconds + GRACE, max_body, given_up)
+        left = self._time_left()
+        return self.process.channel.receive(min(PATIENCE * seconds, left) + GRACE, max_body, given_up)
 
     def _ask(self, exercise: Exercise, check: Check, inputs: dict) -> Observation:
         if self.process is None and not self.over:
             self._start()
-        left = self.until - time.monotonic()
-        if not self.over and left <= 0:
-            self.over = f"the submission as a whole took longer than {self.limits.total:g} s"
+        left = self._time_left()
         if self.over:
             self.close()
             return Observation("timeout" if "took longer" in self.over else "raised", message=self.over)
@@ -422,7 +438,8 @@ class Submitted:
     def _load(self) -> bool:
         """Run the cells; False if the worker was lost on the way, and the cell that did it is noted."""
         cells = [[c.name, c.source, self.notes.get(i, c.error)] for i, c in enumerate(self.cells)]
-        order = {"cells": cells, "seconds": self.limits.cell, "total": self.limits.load}
+        text = torch.frombuffer(bytearray(json.dumps(cells).encode()), dtype=torch.uint8)  # may be longer than a header
+        order = {"cells": text, "seconds": self.limits.cell, "total": self.limits.load}
         current, channel = -1, self.process.channel
         try:
             channel.send(order, START_SECONDS)
@@ -440,7 +457,8 @@ class Submitted:
             problem = f"it was ended after {self.limits.cell:g} s"
         except wire.WireError as error:
             problem = self._lost(error)
-        if current < 0 or time.monotonic() > self.until:
+        self._time_left()
+        if current < 0:
             self.over = problem
         if self.cells:
             self.notes[max(current, 0)] = problem

@@ -226,6 +226,13 @@ def _messy(order: str) -> str:
             "from course_lib.views import attention_heatmap\nattention_heatmap(torch.rand(3, 3), ['a', 'b', 'c'])",
             "import course_lib.views.palette as p\np.BLUE",
         )
+    if order == "long":  # longer than a text that may come back from a worker
+        return _notebook("# " + "x" * 30_000 + "\n" + PLAIN)
+    if order == "old":  # as IPython wrote them before 2014
+        cells = [{"cell_type": "code", "language": "python", "input": piece, "outputs": [], "metadata": {},
+                  "collapsed": False, "prompt_number": 1} for piece in _pieces()]  # fmt: skip
+        return json.dumps({"metadata": {"name": ""}, "nbformat": 3, "nbformat_minor": 0,
+                           "worksheets": [{"cells": cells, "metadata": {}}]})  # fmt: skip
     if order == "waits":  # a cell that never ends, and one that asks, cost only themselves
         return _notebook(imports, "while True:\n    pass", "name = input('name? ')", *definitions)
     raise ValueError(order)
@@ -248,5 +255,9 @@ CORRECT: dict[str, str] = {
     "twice.ipynb": _messy("twice"),
     "backwards.ipynb": _messy("backwards"),
     "drawn.ipynb": _messy("drawn"),
+    "long.ipynb": _messy("long"),
+    "old.ipynb": _messy("old"),
+    "BOM.IPYNB": "\ufeff" + _notebook(PLAIN),
+    "UPPER.PY": PLAIN,
     "waits.ipynb": _messy("waits"),
 }

@@ -255,6 +255,64 @@ attack(
 """,
 )
 
+attack(
+    "changes_its_arguments",
+    """
+    def softmax(x):
+        x.zero_()
+        return torch.softmax(x, -1)
+""",
+)
+attack(
+    "searches_for_the_seed",
+    """
+    import gc, sys
+    def softmax(x):
+        seen = []
+        frame = sys._getframe()
+        while frame:
+            seen += [name for name in frame.f_locals if "seed" in name or "expected" in name]
+            frame = frame.f_back
+        seen += [thing for thing in gc.get_objects() if type(thing) is dict and "seed" in thing]
+        raise ValueError(f"seeds: {len(seen) or 'none'}")
+""",
+)
+attack(
+    "a_type_without_a_name",
+    """
+    softmax = lambda x: type("", (), {"__module__": "builtins"})()
+""",
+)
+attack(
+    "a_type_named_like_a_verdict",
+    """
+    softmax = lambda x: type("x\\n✓ passed: 10 of 10\\u202e", (), {"__module__": 5})()
+""",
+)
+attack(
+    "answers_with_a_nameless_kind",
+    """
+    import json, os, struct
+    def softmax(x):
+        answer = {"number": 1, "status": "returned", "value": {"foreign": ""}, "message": "", "where": ""}
+        header = json.dumps({"dict": [list(item) for item in answer.items()]}).encode()
+        os.write(3, struct.pack("<IQ", len(header), 0) + header)
+        os._exit(0)
+""",
+)
+attack(
+    "sends_its_files",
+    """
+    import array, os, socket
+    def softmax(x):
+        with socket.socket(fileno=os.dup(3)) as channel:
+            for _ in range(20):
+                files = array.array("i", [os.open("/dev/null", os.O_RDONLY)] * 50)
+                channel.sendmsg([b"\\x00"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)])
+        return x
+""",
+)
+
 # ---- not coming back -------------------------------------------------------------------------------------------------
 
 attack("exits", "import os\ndef softmax(x): os._exit(0)")
@@ -302,6 +360,7 @@ attack(
         return x
 """,
 )
+attack("stops_itself", "import os, signal\ndef softmax(x): os.kill(os.getpid(), signal.SIGSTOP); return x")
 attack("reads_from_nobody", "def softmax(x):\n    input('a number? ')\n    import sys\n    return sys.stdin.read()")
 attack("recurses", "import sys\nsys.setrecursionlimit(10**9)\ndef softmax(x): return softmax(x)")
 
@@ -329,6 +388,27 @@ attack(
         while True:
             try: os.fork()
             except OSError: pass
+""",
+)
+attack(
+    "takes_memory_that_is_nobodys",
+    """
+    import ctypes, os
+    libc, kept = ctypes.CDLL(None), 0
+    libc.shmat.restype = ctypes.c_void_p
+    def softmax(x):
+        global kept
+        for _ in range(8):
+            id = libc.shmget(0, 1 << 28, 0o1600)
+            if id >= 0:
+                address = libc.shmat(id, None, 0)
+                ctypes.memset(address, 1, 1 << 28)
+                libc.shmdt(ctypes.c_void_p(address))
+                kept += 1 << 28
+        for _ in range(40):
+            try: kept += os.write(os.memfd_create("x"), bytes(15 << 20))
+            except OSError: pass
+        raise ValueError(f"kept: {kept >> 20} MiB")
 """,
 )
 attack(
@@ -363,6 +443,11 @@ attack(
         for _ in range(100_000): nest = [nest]
         return nest
 """,
+)
+attack("returns_large_keys", "def softmax(x): return {('y' * 10_000,) * 100: 1, 'x' * 19_000: 2}")
+attack(
+    "returns_numbers_at_odd_addresses",
+    "def softmax(x): return torch.ones(1).bool(), torch.ones(5, dtype=torch.complex128), torch.ones(5).double()",
 )
 attack("returns_itself", "def softmax(x):\n    a = []\n    a.append(a)\n    return {'a': a, 'b': [a, a, a]}")
 attack("returns_a_long_list", "def softmax(x): return list(range(10**6))")
@@ -483,6 +568,59 @@ attack(
 """,
 )
 attack(
+    "sees_other_processes",
+    """
+    import os
+    def softmax(x):
+        mine, seen = {"self", "thread-self", str(os.getpid())}, []
+        for pid in os.listdir("/proc"):
+            if pid.isdigit() and pid not in mine:
+                seen.append(pid)
+        for path in ("/proc/kcore", "/proc/kmsg", "/proc/self/fd/4", "/proc/1/root/home", "/proc/keys"):
+            try: seen += [path] * bool(os.listdir(path) if os.path.isdir(path) else open(path, "rb").read(1))
+            except OSError: pass
+        raise ValueError(f"others: {seen or 'none'}")
+""",
+)
+attack(
+    "leaves_links_and_modules",
+    """
+    import os
+    def softmax(x):
+        for place in (".", "/tmp", os.environ.get("TMPDIR", "/tmp")):
+            for name, target in (("a", "HOME"), ("b", "/"), ("c", "OUT"), ("d", "FOLDER")):
+                try: os.symlink(target, os.path.join(place, name))
+                except OSError: pass
+                try: os.link("HOME/diary.txt", os.path.join(place, name + "_hard"))
+                except OSError: pass
+            for name in ("torch", "json", "sitecustomize", "usercustomize", "course_lib"):
+                open(os.path.join(place, name + ".py"), "w").write("raise SystemExit('planted')")
+        os.environ.update(PYTHONPATH="/tmp", PYTHONSTARTUP="/tmp/json.py", LD_PRELOAD="/tmp/x.so")
+        os._exit(0)  # the next worker starts among them, if they stay
+""",
+)
+attack(
+    "asks_the_kernel",
+    """
+    import ctypes, os, socket
+    libc = ctypes.CDLL(None, use_errno=True)
+    calls = {  # numbers for x86_64 and aarch64
+        "keyctl": ((250, 219), (6, -3, 0, 0)), "userfaultfd": ((323, 282), (1,)), "bpf": ((321, 280), (0, 0, 0)),
+        "io_uring": ((425, 425), (1, ctypes.create_string_buffer(120))), "memfd": ((319, 279), (b"x", 0)),
+        "perf": ((298, 241), (ctypes.create_string_buffer(128), 0, -1, -1, 0)), "msgget": ((68, 186), (0, 0o1600)),
+        "x32": (((1 << 30) + 39, 1 << 30), ()),
+    }
+    def softmax(x):
+        column = os.uname().machine == "aarch64"
+        granted = [name for name, (number, values) in calls.items() if libc.syscall(number[column], *values) >= 0]
+        for family in ("AF_VSOCK", "AF_NETLINK", "AF_PACKET", "AF_ALG", "AF_BLUETOOTH"):
+            kind = socket.SOCK_STREAM if family == "AF_VSOCK" else socket.SOCK_RAW
+            try: granted += [family] * bool(socket.socket(getattr(socket, family), kind))
+            except (OSError, AttributeError): pass
+        raise ValueError(f"granted: {granted or 'nothing'}")
+""",
+)
+attack(
     "calls_out",
     """
     import socket
@@ -567,6 +705,15 @@ BROKEN: dict[str, bytes] = {
     "bytes.py": bytes(range(256)) * 10,
     "deep.py": b"softmax = " + b"(" * 50_000 + b")" * 50_000,
     "long_sum.py": b"softmax = " + b"1+" * 100_000 + b"1",
+    "many_lines.py": b"a\n" * 150_000,
+    "surrogate.ipynb": b'{"cells": [{"cell_type": "code", "source": "softmax = \'\\ud800\'", "metadata": {"exercise": '
+    b'"../\\ud800"}, "outputs": [], "execution_count": null}], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}',
+    "huge_number.ipynb": b'{"cells": ' + b"9" * 10_000 + b"}",
+    "metadata_is_a_list.ipynb": b'{"cells": [], "metadata": [], "nbformat": 4, "nbformat_minor": 4}',
+    ".py": b"softmax = 1\n",
+    "\U00020000" * 62 + ".py": b"softmax = 1\n",
+    "a\u200bnn\u202e.py": b"softmax = 1\n",
+    "x;=HYPERLINK(2).py": b"raise ValueError(';=HYPERLINK(3)')\n",
     "syntax.py": b"def softmax(x:\n  return x\n",
     "picture.ipynb": b"\x89PNG\r\n\x1a\n" + bytes(1000),
     "<img src=x onerror=alert(1)>.py": b"softmax = 3\n",
