@@ -273,7 +273,7 @@ attack(
         while frame:
             seen += [name for name in frame.f_locals if "seed" in name or "expected" in name]
             frame = frame.f_back
-        seen += [thing for thing in gc.get_objects() if type(thing) is dict and "seed" in thing]
+        seen += [thing for thing in gc.get_objects() if type(thing) is dict and type(thing.get("seed")) is int]
         raise ValueError(f"seeds: {len(seen) or 'none'}")
 """,
 )
