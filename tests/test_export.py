@@ -1,4 +1,4 @@
-"""Exports are tried as far as they can be here: with the real Otter and nbgrader where they are installed."""
+"""Exports are tried as far as they can be here: with the real nbgrader and Otter, from PyPI."""
 
 import csv
 import json
@@ -40,6 +40,21 @@ def environment(**more: str) -> dict[str, str]:
     return (
         os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])} | more
     )
+
+
+@pytest.fixture(scope="module")
+def graders(tmp_path_factory) -> Path:
+    """Where the commands of nbgrader and Otter are: an environment of their own that sees the packages of this one."""
+    folder = tmp_path_factory.mktemp("graders")
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    (site,) = folder.glob("lib*/python*/site-packages")
+    (site / "ours.pth").write_text("\n".join(path for path in sys.path if path.endswith("-packages")))
+    install = [folder / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    done = subprocess.run([*install, "nbgrader", "otter-grader"], capture_output=True, text=True)
+    if "No matching distribution" in done.stderr:
+        pytest.skip("nbgrader and Otter cannot be downloaded here")
+    assert done.returncode == 0, done.stderr
+    return folder / "bin"
 
 
 # ---- Gradescope ------------------------------------------------------------------------------------------------------
@@ -179,13 +194,13 @@ def test_an_nbgrader_source_has_points_and_warns(tmp_path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("nbgrader") is None, reason="nbgrader is not installed")
-def test_nbgrader_itself_grades_it(tmp_path, course_home):
+@pytest.mark.timeout(1200)
+def test_nbgrader_itself_grades_it(tmp_path, course_home, graders):
     assert export("nbgrader", tmp_path) == 0
 
     def nbgrader(*arguments: str) -> None:
         done = subprocess.run(
-            ["nbgrader", *arguments], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=500
+            [graders / "nbgrader", *arguments], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=500
         )
         assert done.returncode == 0, done.stderr
 
@@ -231,13 +246,13 @@ def test_a_check_as_an_assertion():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("otter") is None, reason="otter-grader is not installed")
-def test_otter_itself_grades_it(tmp_path):
+@pytest.mark.timeout(1200)
+def test_otter_itself_grades_it(tmp_path, graders):
     assert export("otter", tmp_path) == 0
 
     def otter(*arguments: str) -> None:
         done = subprocess.run(
-            ["otter", *arguments], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=500
+            [graders / "otter", *arguments], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=500
         )
         assert done.returncode == 0, done.stderr
 

@@ -498,7 +498,7 @@ def _finish(batch: Batch, entries: dict[str, Entry], people: dict[str, Person], 
             numbers = ", ".join(f"{number:02}" for number in sorted(chapters))
             record["remarks"].append(f"about another chapter than most: {numbers}")
         if record["late"]:
-            record["flags"] = [*record["flags"], f"late: {record['submitted']}"]
+            record["flags"] = [*record["flags"], f"late: {moment:%Y-%m-%d %H:%M}"]
         if not entry.name.isprintable():
             record["remarks"].append("its name has characters that cannot be seen")
         record["who"] = record["student"], bool(person)  # whoever is not in the roster replaces nobody who is
