@@ -200,7 +200,7 @@ def test_nbgrader_itself_grades_it(tmp_path, course_home, graders):
 
     def nbgrader(*arguments: str) -> None:
         done = subprocess.run(
-            [graders / "nbgrader", *arguments], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=500
+            [graders / "nbgrader", *arguments], cwd=tmp_path, env=environment(), capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
 
@@ -252,7 +252,7 @@ def test_otter_itself_grades_it(tmp_path, graders):
 
     def otter(*arguments: str) -> None:
         done = subprocess.run(
-            [graders / "otter", *arguments], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=500
+            [graders / "otter", *arguments], cwd=tmp_path, env=environment(), capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
 
