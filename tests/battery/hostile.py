@@ -273,7 +273,8 @@ attack(
         while frame:
             seen += [name for name in frame.f_locals if "seed" in name or "expected" in name]
             frame = frame.f_back
-        seen += [thing for thing in gc.get_objects() if type(thing) is dict and type(thing.get("seed")) is int]
+        dicts = [thing for thing in gc.get_objects() if type(thing) is dict and "__module__" not in thing]
+        seen += [thing for thing in dicts if type(thing.get("seed")) is int]
         raise ValueError(f"seeds: {len(seen) or 'none'}")
 """,
 )
@@ -444,7 +445,7 @@ attack(
         return nest
 """,
 )
-attack("returns_large_keys", "def softmax(x): return {('y' * 10_000,) * 100: 1, 'x' * 19_000: 2}")
+attack("returns_large_keys", "def softmax(x): return {('y' * 10_000,) * 15: 1, 'x' * 19_000: 2}")
 attack(
     "returns_numbers_at_odd_addresses",
     "def softmax(x): return torch.ones(1).bool(), torch.ones(5, dtype=torch.complex128), torch.ones(5).double()",
