@@ -314,7 +314,6 @@ def test_nobody_was_reached(hostile):
         ("asks_the_kernel.py", "granted: nothing"),
         ("takes_memory_that_is_nobodys.py", "kept: 0 MiB"),
         ("a_type_named_like_a_verdict.py", "got a 5.x?✓ passed: 10 of 10?"),
-        ("returns_large_keys.py", " …"),
         ("imports_the_bank.py", "No module named 'course_lib.exercises"),
         ("imports_the_judge.py", "No module named 'course_lib.grading.judge'"),
         ("exits.py", "ended itself"),

@@ -1,5 +1,6 @@
 """The judge: what it compares, what it says, what it names; it touches nothing but observations."""
 
+import io
 import json
 import math
 import re
@@ -14,7 +15,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from course_lib.grading import in_process
+from course_lib.exercises import exercise
+from course_lib.grading import in_process, wire
 from course_lib.grading.exercise import Check, Exercise, Misconception
 from course_lib.grading.judge import Difference, compare, judge
 from course_lib.grading.observe import (
@@ -510,3 +512,37 @@ def test_html_escapes_what_learners_write():
 def test_a_check_has_to_be_complete():
     with pytest.raises(TypeError):
         Check("id", 1)
+
+
+def everywhere(value, odd):
+    """The value with something odd in its place, in the place of all its parts, or of one."""
+    yield odd
+    if isinstance(value, list | tuple):
+        yield type(value)([odd] * len(value))
+        for i in range(min(len(value), 2)):
+            yield from (type(value)([*value[:i], part, *value[i + 1 :]]) for part in everywhere(value[i], odd))
+    if isinstance(value, dict):
+        yield dict.fromkeys(value, odd)
+        for key in value:
+            yield from ({**value, key: part} for part in everywhere(value[key], odd))
+
+
+ODD = [
+    None, True, -1, 2**255, math.nan, math.inf, "", "a\nb\x1b[2J" * 1000, [], (), {}, set(), [[[]]], {math.nan: 1},
+    {"x" * 19_000: 1}, {("y" * 10_000,) * 9: 2}, Foreign("x"), torch.tensor(math.nan), torch.empty(0, 1 << 39),
+    *(torch.ones(shape, dtype=dtype) for dtype in wire.DTYPES.values() for shape in ((), (1,), (2, 3))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("id", ["softmax", "causal_mask", "MultiHeadAttention", "noam_rate", "adam_step"])
+def test_whatever_comes_back_from_a_worker_is_judged(id):
+    """No value that passes the wire upsets the judge; what is said of it is never long."""
+    found = exercise(id)
+    for check in found.checks[:2]:
+        one = replace(found, checks=(replace(check, needs=()),), misconceptions=())
+        expected = plain(check.expected(check.inputs(3)))
+        for odd in ODD:
+            for value in everywhere(expected, odd):
+                seen = wire.decode(io.BytesIO(wire.encode(value)).read)
+                (result,) = judge(one, lambda check, inputs, seen=seen: Observation(value=seen), 3).checks
+                assert result.status in ("passed", "failed") and len(result.message) < 1500

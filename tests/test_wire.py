@@ -1,5 +1,6 @@
 """The messages between judge and worker: they keep what they carry, and a reader believes nothing a header says."""
 
+import io
 import json
 import math
 import os
@@ -225,3 +226,17 @@ def test_a_channel_has_deadlines():
     with pytest.raises(wire.Closed):
         a.receive(seconds=1)
     a.close()
+
+
+def test_numbers_at_odd_addresses():
+    """Behind a single byte the bytes of complex numbers lie at addresses that no processor likes."""
+    value = [torch.ones(1, dtype=torch.bool), *(torch.ones(5, dtype=dtype) for dtype in wire.DTYPES.values())]
+    got = wire.decode(io.BytesIO(wire.encode(value)).read)
+    assert all(a.dtype is b.dtype and torch.equal(a, b) for a, b in zip(got, value))
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "\u202e"])
+def test_a_kind_without_a_proper_name_is_refused(name):
+    header = json.dumps({"foreign": name}).encode()
+    with pytest.raises(wire.WireError):
+        wire.decode(io.BytesIO(wire.PREFIX.pack(len(header), 0) + header).read)
