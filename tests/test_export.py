@@ -47,7 +47,7 @@ def graders(tmp_path_factory) -> Path:
     """Where the commands of nbgrader and Otter are: an environment of their own that sees the packages of this one."""
     folder = tmp_path_factory.mktemp("graders")
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    (site,) = folder.glob("lib*/python*/site-packages")
+    (site,) = folder.glob("lib/python*/site-packages")
     (site / "ours.pth").write_text("\n".join(path for path in sys.path if path.endswith("-packages")))
     install = [folder / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     done = subprocess.run([*install, "nbgrader", "otter-grader"], capture_output=True, text=True)
