@@ -200,7 +200,8 @@ def test_json_has_every_submission(written):
 
 
 @pytest.mark.parametrize(
-    "name", ["ann.py", "a b.py", "ä.py", "../../x.py", "<x>.py", "a/b.py", ".py", "x" * 300 + ".py", "\U00020000" * 62 + ".py"]
+    "name",
+    ["ann.py", "a b.py", "ä.py", "../../x.py", "<x>.py", "a/b.py", ".py", "x" * 300 + ".py", "\U00020000" * 62 + ".py"],
 )
 def test_a_name_makes_a_file_name(name, tmp_path):
     found = batch.file_name(name)
