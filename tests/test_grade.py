@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ import pytest
 import torch
 
 from course_lib.cli import main
+from course_lib.errors import CourseError
 from course_lib.exercises import bank, chapter_exercises, exercise, exercises_of
 from course_lib.grading import batch, jail, sources, worker, workers
 from course_lib.grading.judge import judge
@@ -106,7 +108,7 @@ class Graded:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.out = folder / "submissions", folder / "results"
-        self.home = folder / "home"
+        self.home, self.scratch = folder / "home", folder / "scratch"
         self.folder.mkdir()
         self.home.mkdir()
         (self.home / "diary.txt").write_text("dear diary")
@@ -137,20 +139,20 @@ def hostile(tmp_path_factory) -> Graded:
         (graded.folder / "notes.txt").write_text("no submission")
         with open(graded.folder / "huge.ipynb", "wb") as file:
             file.truncate(batch.MAX_FILE + 1)
-        scratch = set(Path(tempfile.gettempdir()).glob("course-grade-*"))
+        graded.scratch.mkdir()
         before, course = snapshot(graded.folder, graded.home), names(workers.PACKAGE)
-        os.environ["A_SECRET"] = SECRET
+        os.environ["A_SECRET"], tempfile.tempdir = SECRET, str(graded.scratch)
         try:
             options = ["--exercise", "softmax", "--exercise", "causal_mask", "--timeout", 2, "--seed", 11, "--jobs", 2]
             graded.status = run("grade", graded.folder, "--out", graded.out, *options)
         finally:
             del os.environ["A_SECRET"]
+            tempfile.tempdir = None
         after, course_after = snapshot(graded.folder, graded.home), names(workers.PACKAGE)
         graded.changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
         graded.changed |= (course - course_after) | {path for path in course_after - course if PLANTED.search(path)}
         graded.visitors = visitors
     graded.alive = alive(graded.folder)
-    graded.scratch = set(Path(tempfile.gettempdir()).glob("course-grade-*")) - scratch
     graded.records = by_name(graded.out)
     return graded
 
@@ -289,7 +291,7 @@ def test_nothing_outside_was_changed(hostile):
 @needs_jail
 def test_nothing_stays(hostile):
     assert hostile.alive == []
-    assert not hostile.scratch
+    assert list(hostile.scratch.iterdir()) == []
     for name in ("stays.py", "stays_as_a_command.py"):
         assert any("left behind" in flag for flag in hostile.records[name]["flags"])
 
@@ -411,12 +413,13 @@ def test_an_interrupted_batch_goes_on(tmp_path):
     (folder / "9.py").write_text("def softmax(x):\n    while True: pass\n")
     command = [sys.executable, "-m", "course_lib.cli", "grade", folder, "--out", out, "--exercise", "softmax"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until = time.monotonic() + 500
-    while len(list(out.glob("judged/*.json"))) < 4 and time.monotonic() < until:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(200) == 130
+    for judged, how, status in [(2, signal.SIGKILL, -signal.SIGKILL), (4, signal.SIGINT, 130)]:
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until = time.monotonic() + 500
+        while len(list(out.glob("judged/*.json"))) < judged and time.monotonic() < until:
+            time.sleep(0.02)
+        process.send_signal(how)
+        assert process.wait(200) == status
     assert len(list(out.glob("judged/*.json"))) == 4 and not (out / "grades.json").exists()
     until = time.monotonic() + 100
     while alive(folder) and time.monotonic() < until:
@@ -429,11 +432,12 @@ def test_an_interrupted_batch_goes_on(tmp_path):
 @needs_jail
 def test_names_times_and_the_last_of_several(small, tmp_path, capsys):
     (small / "bob second try.py").write_text(PLAIN)
-    (small / "stranger.py").write_text(PLAIN)
+    for name in ("stranger.py", unicodedata.normalize("NFD", "zoë.py"), "Ann Ärmel (1).py"):
+        (small / name).write_text(PLAIN)
     roster = tmp_path / "roster.csv"
     roster.write_text(
         "submission,student,submitted\nann.py,Ann Ärmel,2026-05-01 10:00\nbob.py,Bob,2026-05-01 11:00\n"
-        "bob second try.py,Bob,2026-05-03 12:00\n",
+        "bob second try.py,Bob,2026-05-03 12:00\nzoë.py,Zoë,\nkim.py,Kim,\n",
         encoding="utf-8",
     )
     options = ["--exercise", "softmax", "--roster", roster, "--deadline", "2026-05-02"]
@@ -444,6 +448,24 @@ def test_names_times_and_the_last_of_several(small, tmp_path, capsys):
     assert not records["bob.py"]["counts"] and records["bob second try.py"]["counts"]
     assert "does not count: bob second try.py is later" in records["bob.py"]["flags"]
     assert "not in the roster" in records["stranger.py"]["flags"]
+    assert records[unicodedata.normalize("NFD", "zoë.py")]["student"] == "Zoë"  # as a Mac writes it
+    assert records["Ann Ärmel (1).py"]["counts"]  # and does not take the place of the one in the roster
+    assert "nothing was handed in: Kim." in (tmp_path / "out" / "index.html").read_text("utf-8")
+
+
+def test_a_roster_from_a_spreadsheet_that_writes_semicolons(tmp_path):
+    roster = tmp_path / "roster.csv"
+    roster.write_text("\ufeffFile;Name;Time\nann.py;Ann, the first;2026-05-01\n", encoding="utf-8")
+    people = batch.read_roster(roster)
+    assert people["ann.py"].student == "Ann, the first" and people["ann.py"].submitted.day == 1
+
+
+@pytest.mark.parametrize("line, said", [("ann.py,", "names no student"), ("ann.py,Ann,noon", "no time like")])
+def test_a_line_of_a_roster_that_says_too_little_is_named(tmp_path, line, said):
+    roster = tmp_path / "roster.csv"
+    roster.write_text(f"submission,student,submitted\nbob.py,Bob,\n{line}\n")
+    with pytest.raises(CourseError, match=f"line 3 .*{said}"):
+        batch.read_roster(roster)
 
 
 @pytest.mark.parametrize(
@@ -458,6 +480,8 @@ def test_names_times_and_the_last_of_several(small, tmp_path, capsys):
         (["class", "--out", "out", "--deadline", "tomorrow"], "no time like"),
         (["class", "--out", "class/ann.py/x"], "cannot be written"),
         (["class", "--out", "out", "--jobs", "0"], "jobs"),
+        (["class", "--out", "out", "--timeout", "inf"], "need a number"),
+        (["class", "--out", "out", "--memory-gib", "nan"], "memory"),
         (["class"], "out"),
     ],
 )
@@ -477,6 +501,15 @@ def test_nothing_is_graded_where_nothing_can_be_isolated(small, tmp_path, monkey
     assert run("grade", small, "--out", tmp_path / "out") == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "jail: no jail here; docker: no docker here" in error and "process" in error
+
+
+def test_no_docker_is_one_line(small, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    workers.problem_with.cache_clear()
+    assert run("grade", small, "--out", tmp_path / "out", "--isolation", "docker") == 2
+    workers.problem_with.cache_clear()
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "docker: no docker command" in error
 
 
 def test_a_plain_process_is_for_those_who_insist_and_says_so(small, tmp_path, capsys):

@@ -447,6 +447,8 @@ class Submitted:
                 match channel.receive(START_SECONDS, 0) if current < 0 else self._receive(self.limits.cell, 0):
                     case {"cell": int(i)} if current < i < len(cells):
                         current = i
+                        if not self._time_left():
+                            raise TimeoutError
                     case {"flags": list(flags)}:
                         self.cell_flags = [clean(flag, 400) for flag in flags[:200] if isinstance(flag, str)]
                         return True
