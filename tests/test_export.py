@@ -199,8 +199,9 @@ def test_nbgrader_itself_grades_it(tmp_path, course_home, graders):
     assert export("nbgrader", tmp_path) == 0
 
     def nbgrader(*arguments: str) -> None:
+        path = f"{graders}:{os.environ['PATH']}"  # nbgrader calls its alembic by name
         done = subprocess.run(
-            [graders / "nbgrader", *arguments], cwd=tmp_path, env=environment(), capture_output=True, text=True
+            [graders / "nbgrader", *arguments], cwd=tmp_path, env=environment(PATH=path), capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
 

@@ -30,7 +30,7 @@ def tensors(draw):
 
 
 VALUES = st.recursive(
-    st.one_of(NUMBERS, tensors(), st.builds(Foreign, st.text(max_size=10))),
+    st.one_of(NUMBERS, tensors(), st.builds(Foreign, st.text(min_size=1, max_size=20).filter(str.isprintable))),
     lambda inner: st.one_of(
         st.lists(inner, max_size=4),
         st.lists(inner, max_size=4).map(tuple),
