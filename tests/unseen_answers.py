@@ -58,8 +58,22 @@ def spot_the_bug_03(x, w_q, w_k, w_v):
     q, k, v = x @ w_q, x @ w_k, x @ w_v
     return (q @ k.mT / math.sqrt(k.shape[-1])).softmax(-1) @ v
 """
+CONCEPTS = """
+def spot_the_bug_00():
+    parts = {"sequence model": ["RNN", "CNN", "Transformer"], "Transformer": ["encoder", "decoder"],
+             "encoder": ["self-attention", "feed-forward network"],
+             "decoder": ["self-attention", "cross-attention", "feed-forward network"]}
+    return [(a, b) for a in parts for b in parts[a]]
+"""
 WRONG = {
+    "spot_the_bug_00": [
+        (CONCEPTS, "(a, b)", "(a, 'is made of', b)"),
+        (CONCEPTS, "(a, b)", "(b, a)"),
+        (CONCEPTS, "(a, b)", "a + b"),
+        (CONCEPTS, '"cross-attention", ', ""),
+    ],
     "softmax": [
+        (SOFTMAX, "    e = ", "    x.data.mul_(1 + 1e-6)\n    e = "),
         (SOFTMAX, "(x - x.amax(-1, keepdim=True))", "x.clamp(-80, 80)"),
         (SOFTMAX, "(x - x.amax(-1, keepdim=True))", "(x - x.mean(-1, keepdim=True))"),
         (SOFTMAX, "x.amax(-1, keepdim=True)", "x.amin(-1, keepdim=True)"),
@@ -109,6 +123,7 @@ WRONG = {
         ),
         ("causal_mask = lambda q, k: torch.ones(q, k).bool().tril(k - q)", "q, k).bool", "k, k).bool"),
         ("causal_mask = lambda q, k: torch.ones(q, k).bool().tril(k - q)", "q, k: ", "q, k: 1 / 0 or "),
+        ("causal_mask = lambda q, k: torch.ones(q, k).bool().tril(k - q)", "k - q)", "k - q - (q == 1 and k > 5))"),
         ("causal_mask = lambda q, k: torch.ones(q, k).bool().tril(k - q)", "q, k: ", "t: "),
         ("causal_mask = lambda q, k: torch.ones(q, k).bool().tril(k - q)", "q, k: ", "q, k: None and "),
     ],

@@ -27,10 +27,11 @@ def concept_edges() -> list[tuple[str, str]]:
 
 def follow_arrows(submission, inputs):
     """For each question whether arrows lead from one concept to the other."""
-    edges = [tuple(edge) for edge in submission()]
-    for edge in edges:
-        if len(edge) != 2:
-            raise ValueError(f"an arrow is a pair (from, to), not {edge}")
+    edges = []
+    for edge in submission():
+        if not isinstance(edge, (tuple, list)) or len(edge) != 2:
+            raise ValueError(f"an arrow is a pair (from, to), not {edge!r}")
+        edges.append(tuple(edge))
     answers = {}
     for start, end in inputs["questions"]:
         found, waiting = set(), {start}
