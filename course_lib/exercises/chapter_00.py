@@ -30,7 +30,7 @@ def follow_arrows(submission, inputs):
     edges = []
     for edge in submission():
         if not isinstance(edge, (tuple, list)) or len(edge) != 2:
-            raise ValueError(f"an arrow is a pair (from, to), not {edge!r}")
+            raise ValueError("an arrow is a pair (from, to)")
         edges.append(tuple(edge))
     answers = {}
     for start, end in inputs["questions"]:
@@ -146,6 +146,10 @@ The check follows your arrows. From the Transformer one must come to all of its 
         Misconception(
             "nothing_leads_anywhere", lambda: [],
             "Nothing leads where it should. Are the names spelled as above, and is each arrow a pair (from, to)?",
+        ),
+        Misconception(
+            "no_pairs", lambda: [(a, "→", b) for a, b in concept_edges()],
+            "Each arrow is two names, (from, to), and nothing else; the list holds arrows and nothing else.",
         ),
         Misconception("turned_round", edges(turned=True), "All of your arrows point from the part to the whole."),
         Misconception(
