@@ -1,14 +1,16 @@
-"""From a model's next-token logits to a sequence: greedy and beam search.
+"""From a model's next-token logits to a sequence: greedy search, beam search, sampling.
 
-Nothing in here knows a model. ``greedy_decode`` and ``beam_search`` search for one sequence through a function
-``step(ids) -> logits``, where ids is a list that begins with bos; ``batched_beam_search`` finds the same sequences for
-many sentences at once, through a function over tensors.
+Nothing in here knows a model. ``greedy_decode``, ``beam_search`` and ``sample_decode`` write one sequence through a
+function ``step(ids) -> logits``, where ids is a list that begins with bos; ``batched_beam_search`` finds the sequences
+of ``beam_search`` for many sentences at once, through a function over tensors.
 """
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+Hypothesis = tuple[float, list[int]]  # log p and the produced ids
 
 
 def greedy_decode(step: Callable[[list[int]], Tensor], bos_id: int, eos_id: int, max_len: int) -> list[int]:
@@ -36,6 +38,7 @@ def beam_search(
     beam_size: int,
     max_len: int,
     length_penalty: float,
+    observe: Callable[[list[Hypothesis], list[Hypothesis]], None] | None = None,
 ) -> list[int]:
     """Keep the ``beam_size`` likeliest beginnings instead of one.
 
@@ -46,12 +49,13 @@ def beam_search(
     Args:
         step: from the ids so far (bos first) to the next token's logits [V].
         max_len: most tokens produced; eos counts, bos does not.
+        observe: called after each step with the extensions that were compared, best first, and those that were kept.
 
     Returns:
         The best hypothesis: without bos, with eos if it was reached.
     """
-    live: list[tuple[float, list[int]]] = [(0.0, [])]  # log p and the produced ids
-    ended: list[tuple[float, list[int]]] = []
+    live: list[Hypothesis] = [(0.0, [])]
+    ended: list[Hypothesis] = []
     for _ in range(max_len):
         extensions = []
         for log_p, ids in live:
@@ -60,11 +64,84 @@ def beam_search(
             extensions += [(log_p + p, [*ids, token]) for p, token in zip(*map(Tensor.tolist, best), strict=True)]
         extensions.sort(key=lambda extension: extension[0], reverse=True)
         kept = extensions[:beam_size]
+        if observe is not None:
+            observe(extensions, kept)
         ended += [hypothesis for hypothesis in kept if hypothesis[1][-1] == eos_id]
         live = [hypothesis for hypothesis in kept if hypothesis[1][-1] != eos_id]
         if not live:
             break
     return max(ended + live, key=lambda hypothesis: hypothesis[0] / len(hypothesis[1]) ** length_penalty)[1]
+
+
+def top_k_filter(probabilities: Tensor, k: int) -> Tensor:
+    """Keep the ``k`` likeliest tokens (Fan et al. 2018): probabilities [V] -> [V], 0 elsewhere, summing to 1.
+
+    Raises:
+        ValueError: ``k`` is less than 1.
+    """
+    if k < 1:
+        raise ValueError(f"top_k={k}: at least 1 token must be kept")
+    best = probabilities.topk(min(k, len(probabilities))).indices
+    kept = torch.zeros_like(probabilities).scatter(0, best, probabilities[best])
+    return kept / kept.sum()
+
+
+def top_p_filter(probabilities: Tensor, p: float) -> Tensor:
+    """Keep the smallest set of tokens whose probabilities add up to ``p`` or more (Holtzman et al. 2020, eq. 2).
+
+    Args:
+        probabilities: [V], summing to 1.
+        p: 0 < p ≤ 1.
+
+    Returns:
+        [V]: what was kept, divided by its sum; 0 elsewhere.
+
+    Raises:
+        ValueError: ``p`` is out of range.
+    """
+    if not 0.0 < p <= 1.0:
+        raise ValueError(f"top_p={p} must be above 0 and at most 1")
+    best_first, order = probabilities.sort(descending=True, stable=True)
+    mass_before = best_first.cumsum(0).roll(1)  # of the tokens that are likelier
+    mass_before[0] = 0.0
+    kept = torch.zeros_like(probabilities).scatter(0, order, best_first * (mass_before < p))
+    return kept / kept.sum()
+
+
+def next_distribution(logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float = 1.0) -> Tensor:
+    """What a sampler draws from: softmax(logits / temperature), then top-k, then top-p; logits [V] -> [V].
+
+    A temperature below 1 sharpens, one above 1 flattens.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+    if not temperature > 0.0:
+        raise ValueError(f"temperature={temperature} must be positive; for its limit 0 there is greedy_decode")
+    probabilities = (logits / temperature).softmax(-1)
+    if top_k is not None:
+        probabilities = top_k_filter(probabilities, top_k)
+    return top_p_filter(probabilities, top_p)
+
+
+def sample_decode(
+    step: Callable[[list[int]], Tensor],
+    bos_id: int,
+    eos_id: int,
+    max_len: int,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float = 1.0,
+    generator: torch.Generator | None = None,
+) -> list[int]:
+    """Draw each next token at random from ``next_distribution``; otherwise as ``greedy_decode``."""
+    ids = [bos_id]
+    while len(ids) <= max_len:
+        probabilities = next_distribution(step(list(ids)), temperature, top_k, top_p)
+        ids.append(int(torch.multinomial(probabilities, 1, generator=generator)))
+        if ids[-1] == eos_id:
+            break
+    return ids[1:]
 
 
 def batched_beam_search(
@@ -99,8 +176,9 @@ def batched_beam_search(
     for length in range(1, max(max_lens) + 1):
         logits = step(prefix, owner, parent)
         k = min(beam_size, logits.shape[-1])
-        top, token = logits.double().log_softmax(-1).topk(k)  # [N, k]
-        top, token = log_p[:, None] + top.cpu(), token.cpu()
+        top, token = logits.topk(k)  # [N, k]
+        top = (top - logits.logsumexp(-1, keepdim=True)).cpu()  # log p of these alone: V is large, k is small
+        top, token = log_p[:, None] + top, token.cpu()
 
         # Sort all extensions by sentence, then by log p, and keep the first beam_size of each sentence.
         flat_owner, flat_p = owner.repeat_interleave(k), top.flatten()

@@ -122,6 +122,21 @@ class Translator:
                 progress(len(chosen))
         return results
 
+    @torch.inference_mode()
+    def step(self, text: str) -> Callable[[list[int]], Tensor]:
+        """The model as the ``step`` of ``greedy_decode``, ``beam_search`` and ``sample_decode``, for one sentence.
+
+        Raises CourseError as ``encode`` does.
+        """
+        source = torch.tensor([self.encode(text)], device=self.device)
+        memory = self.model.encode(source)
+
+        @torch.inference_mode()
+        def step(ids: list[int]) -> Tensor:
+            return self.model.decode(torch.tensor([ids], device=self.device), memory, source, last_only=True)[0, -1]
+
+        return step
+
     def _step(self, source: Tensor, cache: bool) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
         """The next token's logits, as ``batched_beam_search`` asks for them."""
         device = self.device

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from sacrebleu.metrics import BLEU
 
 from course_lib import losses
-from course_lib.decoding import batched_beam_search, beam_search, greedy_decode
+from course_lib.decoding import (
+    batched_beam_search,
+    beam_search,
+    greedy_decode,
+    next_distribution,
+    sample_decode,
+    top_k_filter,
+    top_p_filter,
+)
 from course_lib.evaluation import alignment_error_rate, bleu, corpus_scores, perplexity
 from course_lib.losses import linear_cross_entropy, shift_right, smoothed_cross_entropy
 from course_lib.schedules import noam_rate, warmup_linear_rate
@@ -138,6 +146,64 @@ def test_decoding_stops_at_max_len_and_counts_eos():
     assert beam_search(never, BOS, EOS, 2, 3, 1.0) == [3, 3, 3]
     at_once = torch.tensor([0.0, 0.0, 9.0, 5.0, 1.0, 0.5, 0.2])
     assert greedy_decode(lambda ids: at_once, BOS, EOS, 3) == [EOS]
+
+
+def test_a_beam_can_be_watched():
+    seen = []
+    step = language_model(2)
+    found = beam_search(step, BOS, EOS, 3, 5, 0.0, lambda *lists: seen.append(lists))
+    assert found == beam_search(step, BOS, EOS, 3, 5, 0.0)
+    for extensions, kept in seen:
+        assert extensions[: len(kept)] == kept and len(kept) == 3
+        assert extensions == sorted(extensions, key=lambda e: -e[0])
+        for log_p, ids in kept:
+            assert log_p == pytest.approx(score(step, ids, 0.0))
+
+
+def test_filters_keep_what_they_should():
+    p = torch.tensor([0.125, 0.5, 0.25, 0.125])
+    assert top_p_filter(p, 0.75).tolist() == pytest.approx([0, 2 / 3, 1 / 3, 0])
+    assert (top_p_filter(p, 0.76) > 0).sum() == 3 and top_p_filter(p, 1e-9).tolist() == [0, 1, 0, 0]
+    assert torch.equal(top_p_filter(p, 1.0), p)
+    assert top_k_filter(p, 2).tolist() == pytest.approx([0, 2 / 3, 1 / 3, 0]) and torch.equal(top_k_filter(p, 9), p)
+    assert top_p_filter(p.double(), 0.5).dtype == torch.float64
+    for p_wrong in (0.0, 1.1, math.nan):
+        with pytest.raises(ValueError, match=f"top_p={p_wrong}"):
+            top_p_filter(p, p_wrong)
+    with pytest.raises(ValueError, match="top_k=0"):
+        top_k_filter(p, 0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.floats(0.01, 1.0))
+def test_the_nucleus_is_the_smallest_set(seed, p):
+    probabilities = torch.randn(9, generator=torch.Generator().manual_seed(seed)).softmax(-1).double()
+    kept = top_p_filter(probabilities, p) > 0
+    assert probabilities[kept].sum() >= p - 1e-9
+    assert kept.all() or probabilities[kept].min() >= probabilities[~kept].max()
+    assert probabilities[kept].sum() - probabilities[kept].min() < p
+
+
+def test_next_distribution_takes_temperature_then_k_then_p():
+    logits = torch.tensor([2.0, 1.0, 0.0, -1.0])
+    torch.testing.assert_close(next_distribution(logits), logits.softmax(-1))
+    torch.testing.assert_close(next_distribution(logits, 2.0), (logits / 2).softmax(-1))
+    both = next_distribution(logits, 2.0, 3, 0.6)
+    torch.testing.assert_close(both, top_p_filter(top_k_filter((logits / 2).softmax(-1), 3), 0.6))
+    with pytest.raises(ValueError, match="temperature=0"):
+        next_distribution(logits, 0)
+
+
+def test_samples_follow_the_distribution_and_repeat_with_their_generator():
+    step = language_model(4)
+    cold = sample_decode(step, BOS, EOS, 6, temperature=1e-4)
+    assert cold == greedy_decode(step, BOS, EOS, 6) == sample_decode(step, BOS, EOS, 6, top_k=1)
+    draws = [sample_decode(step, BOS, EOS, 6, generator=torch.Generator().manual_seed(s)) for s in (1, 1, 2)]
+    assert draws[0] == draws[1] and all(len(d) == 6 or d[-1] == EOS for d in draws)
+    generator = torch.Generator().manual_seed(0)
+    first = torch.tensor([sample_decode(step, BOS, EOS, 1, generator=generator)[0] for _ in range(4000)])
+    wanted = step([BOS]).softmax(-1)
+    torch.testing.assert_close(first.bincount(minlength=V) / 4000, wanted, atol=0.03, rtol=0)
 
 
 words = st.lists(st.sampled_from("a b c d e f".split()), min_size=1, max_size=9)
