@@ -37,6 +37,31 @@ RIGHT = {
         "def spot_the_bug_03(x, w_q, w_k, w_v):\n    query, key, value = x @ w_q, x @ w_k, x @ w_v\n    scores = query @ key.transpose(-2, -1) / math.sqrt(key.shape[-1])\n    total = scores.exp().sum(dim=-1, keepdim=True)\n    weights = scores.exp() / total\n    return weights @ value",
         "def spot_the_bug_03(x, q, k, v):\n    return F.scaled_dot_product_attention(x @ q, x @ k, x @ v)",
     ],
+    "greedy_decode": [
+        "def greedy_decode(step, bos_id, eos_id, max_len):\n    ids = [bos_id]\n    for _ in range(max_len):\n        ids = ids + [step(ids).softmax(0).topk(1)[1].item()]\n        if ids[-1] == eos_id: return ids[1:]\n    return ids[1:]",
+        "def greedy_decode(step, bos, eos, n, so_far=()):\n    if n == 0: return []\n    t = max(enumerate(step([bos, *so_far]).tolist()), key=lambda x: x[1])[0]\n    return [t] if t == eos else [t] + greedy_decode(step, bos, eos, n - 1, (*so_far, t))",
+        "class G:\n    def __call__(self, step, bos_id, eos_id, max_len):\n        ids, step_ids = [], [bos_id]\n        while len(ids) < max_len and (not ids or ids[-1] != eos_id):\n            ids.append(torch.sort(step(step_ids), descending=True).indices[0].item())\n            step_ids.append(ids[-1])\n        return ids\ngreedy_decode = G()",
+    ],
+    "beam_search": [
+        "import numpy as np\ndef beam_search(step, bos, eos, k, n, a):\n    live, pool = [(0.0, ())], []\n    for t in range(1, n + 1):\n        cand = []\n        for s, ids in live:\n            z = np.array(step([bos, *ids]).tolist())\n            z = z - z.max(); z = z - np.log(np.exp(z).sum())\n            cand.extend((s + float(z[i]), ids + (i,)) for i in np.argsort(-z)[:k].tolist())\n        cand = sorted(cand, key=lambda c: c[0])[::-1][:k]\n        pool += [(s / t ** a, ids) for s, ids in cand if ids[-1] == eos or t == n]\n        live = [c for c in cand if c[1][-1] != eos]\n        if not live: break\n    return list(max(pool)[1])",
+        "def beam_search(step, bos, eos, k, n, a):\n    paths = {(): 0.0}\n    ended = {}\n    while paths and len(next(iter(paths))) < n:\n        more = {(*ids, t): s + lp for ids, s in paths.items() for t, lp in enumerate(F.log_softmax(step([bos, *ids]), dim=0).tolist())}\n        best = dict(sorted(more.items(), key=lambda x: x[1], reverse=True)[:k])\n        ended.update({i: s for i, s in best.items() if i[-1] == eos})\n        paths = {i: s for i, s in best.items() if i[-1] != eos}\n    ended.update(paths)\n    return list(max(ended, key=lambda i: ended[i] / len(i) ** a))",
+        "def beam_search(step, bos, eos, k, n, a):\n    # -log p, lowest first\n    live, done = [([bos], torch.tensor(0.0))], []\n    for _ in range(n):\n        rows = torch.stack([c - step(ids).log_softmax(-1) for ids, c in live])\n        costs, at = rows.reshape(-1).sort()\n        new = [(live[int(i) // rows.shape[1]][0] + [int(i) % rows.shape[1]], c) for c, i in zip(costs[:k], at[:k])]\n        live = []\n        for h in new:\n            (done if h[0][-1] == eos else live).append(h)\n        if not live: break\n    return min(done + live, key=lambda h: h[1].item() / (len(h[0]) - 1) ** a)[0][1:]",
+    ],
+    "top_p_filter": [
+        "def top_p_filter(q, p):\n    v, i = q.sort(descending=True)\n    drop = v.cumsum(-1) - v >= p\n    v = v.masked_fill(drop, 0.0)\n    return torch.empty_like(q).scatter_(0, i, v / v.sum())",
+        "def top_p_filter(q, p):\n    out, left = [0.0] * len(q), p\n    for i in q.argsort(descending=True).tolist():\n        if left <= 0: break\n        out[i] = q[i].item(); left -= out[i]\n    t = torch.tensor(out, dtype=q.dtype)\n    return t / t.sum()",
+        "import numpy as np\ndef top_p_filter(q, p):\n    a = q.numpy().copy()\n    o = np.argsort(-a)\n    n = np.searchsorted(np.cumsum(a[o]), p) + 1\n    a[o[n:]] = 0\n    return torch.from_numpy(a / a.sum()).to(q.dtype)",
+        "top_p_filter = lambda q, p: (lambda k: k / k.sum())(q * (q[None].masked_fill(q[None] <= q[:, None], 0).sum(1) < p))",
+    ],
+    "bleu": [
+        "from collections import Counter\ndef bleu(hyps, refs):\n    def grams(s, n): return Counter(zip(*[s[i:] for i in range(n)]))\n    ps = []\n    for n in range(1, 5):\n        m = sum(sum((grams(h, n) & grams(r, n)).values()) for h, r in zip(hyps, refs))\n        t = sum(sum(grams(h, n).values()) for h in hyps)\n        ps.append(m / t if t else 0.0)\n    if not all(ps): return 0.0\n    c, r = sum(map(len, hyps)), sum(map(len, refs))\n    return 100.0 * min(1.0, math.exp(1 - r / c)) * math.prod(ps) ** 0.25",
+        "def bleu(hyps, refs):\n    import sacrebleu\n    if not hyps: return 0.0\n    m = sacrebleu.metrics.BLEU(tokenize='none', smooth_method='none', force=True)\n    return m.corpus_score([' '.join(h) for h in hyps], [[' '.join(r) for r in refs]]).score",
+        "import numpy as np\ndef bleu(H, R):\n    m, t = np.zeros(4), np.zeros(4)\n    for h, r in zip(H, R):\n        for n in range(4):\n            pool = [r[i:i + n + 1] for i in range(len(r) - n)]\n            for i in range(len(h) - n):\n                t[n] += 1\n                if h[i:i + n + 1] in pool:\n                    pool.remove(h[i:i + n + 1]); m[n] += 1\n    if (m == 0).any(): return 0.0\n    c, r = sum(len(h) for h in H), sum(len(x) for x in R)\n    return float(100 * np.exp(np.log(m / t).mean() + min(0, 1 - r / c)))",
+    ],
+    "spot_the_bug_10": [
+        "def spot_the_bug_10(model, source, bos_id, eos_id, max_len):\n    result = []\n    for s in source:\n        ids = [bos_id]\n        while len(ids) <= max_len:\n            ids.append(model(s[None], torch.tensor([ids]))[0, -1].argmax().item())\n            if ids[-1] == eos_id: break\n        result.append(ids[1:])\n    return result",
+        "@torch.inference_mode()\ndef spot_the_bug_10(model, source, bos_id, eos_id, max_len):\n    y = source.new_full((len(source), max_len + 1), bos_id)\n    for t in range(max_len):\n        y[:, t + 1] = model(source, y)[:, t].argmax(-1)\n    out = y[:, 1:].tolist()\n    return [o[:o.index(eos_id) + 1] if eos_id in o else o for o in out]",
+    ],
 }
 ATTENTION = """
 def scaled_dot_product_attention(q, k, v, mask=None):
@@ -64,6 +89,72 @@ def spot_the_bug_00():
              "encoder": ["self-attention", "feed-forward network"],
              "decoder": ["self-attention", "cross-attention", "feed-forward network"]}
     return [(a, b) for a in parts for b in parts[a]]
+"""
+GREEDY = """
+def greedy_decode(step, bos_id, eos_id, max_len):
+    out = []
+    for _ in range(max_len):
+        token = int(torch.argmax(step([bos_id] + out)))
+        out.append(token)
+        if token == eos_id:
+            break
+    return out
+"""
+BEAM = """
+def beam_search(step, bos_id, eos_id, beam_size, max_len, length_penalty):
+    beams, done = [([bos_id], 0.0)], []
+    for _ in range(max_len):
+        grown = []
+        for ids, log_p in beams:
+            for token, p in enumerate(torch.log_softmax(step(ids), -1).tolist()):
+                grown.append((ids + [token], log_p + p))
+        grown.sort(key=lambda b: -b[1])
+        grown = grown[:beam_size]
+        done += [b for b in grown if b[0][-1] == eos_id]
+        beams = [b for b in grown if b[0][-1] != eos_id]
+        if len(beams) == 0:
+            break
+    best = max(done + beams, key=lambda b: b[1] / (len(b[0]) - 1) ** length_penalty)
+    return best[0][1:]
+"""
+TOP_P = """
+def top_p_filter(probabilities, p):
+    values, order = torch.sort(probabilities, descending=True)
+    n = int((values.cumsum(0) < p).sum()) + 1
+    kept = torch.zeros_like(probabilities)
+    kept[order[:n]] = values[:n]
+    return kept / kept.sum()
+"""
+BLEU = """
+def bleu(hypotheses, references):
+    logs = 0.0
+    for n in range(1, 5):
+        good = total = 0
+        for hyp, ref in zip(hypotheses, references):
+            have = [tuple(hyp[i:i + n]) for i in range(len(hyp) - n + 1)]
+            want = [tuple(ref[i:i + n]) for i in range(len(ref) - n + 1)]
+            total += len(have)
+            good += sum(min(have.count(g), want.count(g)) for g in set(have))
+        if good == 0:
+            return 0.0
+        logs += math.log(good / total) / 4
+    c, r = sum(map(len, hypotheses)), sum(map(len, references))
+    return 100 * math.exp(logs) * (1.0 if c >= r else math.exp(1 - r / c))
+"""
+BUG_10 = """
+def spot_the_bug_10(model, source, bos_id, eos_id, max_len):
+    target = torch.full((source.shape[0], 1), bos_id, dtype=torch.long)
+    done = torch.zeros(source.shape[0], dtype=torch.bool)
+    for _ in range(max_len):
+        token = model(source, target)[:, -1, :].argmax(dim=-1)
+        target = torch.cat([target, token.unsqueeze(1)], dim=1)
+        done |= token == eos_id
+        if done.all():
+            break
+    out = []
+    for row in target[:, 1:].tolist():
+        out.append(row[:row.index(eos_id) + 1] if eos_id in row else row)
+    return out
 """
 WRONG = {
     "spot_the_bug_00": [
@@ -553,6 +644,116 @@ WRONG |= {
         (BUG_06, ", gain, bias)\n", ")\n"),
         (BUG_06, "hidden @ w_2", "hidden @ w_1.T"),
         (BUG_06, "gelu(y @ w_1 + b_1)", 'gelu(y @ w_1 + b_1, approximate="tanh")'),
+    ],
+    "greedy_decode": [
+        (GREEDY, "[bos_id] + out", "out"),
+        (GREEDY, "[bos_id] + out", "[bos_id] + out[-1:]"),
+        (GREEDY, "[bos_id] + out", "[bos_id] + out[::-1]"),
+        (GREEDY, "[bos_id] + out", "(bos_id, *out)"),
+        (GREEDY, "[bos_id] + out", "torch.tensor([[bos_id] + out])"),
+        (GREEDY, "range(max_len)", "range(max_len - 1)"),
+        (GREEDY, "range(max_len)", "range(max_len + 1)"),
+        (GREEDY, "range(max_len)", "range(10)"),
+        (GREEDY, "        out.append(token)\n        if token == eos_id:\n            break", "        if token == eos_id:\n            break\n        out.append(token)"),
+        (GREEDY, "token == eos_id", "token == 2"),
+        (GREEDY, "token == eos_id", "token == bos_id"),
+        (GREEDY, "            break", "            pass"),
+        (GREEDY, "return out", "return [bos_id] + out"),
+        (GREEDY, "return out", "return tuple(out)"),
+        (GREEDY, "return out", "return out + [eos_id]"),
+        (GREEDY, "return out", "return out if out[-1] == eos_id else out + [eos_id]"),
+        (GREEDY, "return out", "return [float(i) for i in out]"),
+        (GREEDY, "torch.argmax(step([bos_id] + out))", "torch.multinomial(step([bos_id] + out).softmax(-1), 1)"),
+        (GREEDY, "torch.argmax(step([bos_id] + out))", "step([bos_id] + out)[1:].argmax()"),
+    ],
+    "beam_search": [
+        (BEAM, "torch.log_softmax(step(ids), -1)", "step(ids)"),
+        (BEAM, "torch.log_softmax(step(ids), -1)", "torch.softmax(step(ids), -1)"),
+        (BEAM, "log_p + p", "p"),
+        (BEAM, "log_p + p", "(log_p + p) / 2"),
+        (BEAM, "log_p + p", "min(log_p, p)"),
+        (BEAM, "-b[1]", "b[1]"),
+        (BEAM, "grown[:beam_size]", "grown[:beam_size - len(done)]"),
+        (BEAM, "grown[:beam_size]", "grown[:2 * beam_size]"),
+        (BEAM, "grown[:beam_size]", "grown[:1]"),
+        (BEAM, "if len(beams) == 0", "if len(done) > 0 or len(beams) == 0"),
+        (BEAM, "if len(beams) == 0", "if len(done) >= beam_size or len(beams) == 0"),
+        (BEAM, "range(max_len)", "range(max_len - 1)"),
+        (BEAM, "range(max_len)", "range(max_len + 1)"),
+        (BEAM, "max(done + beams", "max(done or beams"),
+        (BEAM, "max(done + beams", "max(beams or done"),
+        (BEAM, "/ (len(b[0]) - 1)", "/ len(b[0])"),
+        (BEAM, "/ (len(b[0]) - 1)", "* (len(b[0]) - 1)"),
+        (BEAM, "** length_penalty", "** 1.0"),
+        (BEAM, "** length_penalty", "** 0.0"),
+        (BEAM, "** length_penalty", "* length_penalty"),
+        (BEAM, "** length_penalty", "** (length_penalty / 2)"),
+        (BEAM, "best[0][1:]", "best[0]"),
+        (BEAM, "best[0][1:]", "best"),
+        (BEAM, "best[0][1:]", "[t for t in best[0][1:] if t != eos_id]"),
+        (BEAM, "best[0][1:]", "torch.tensor(best[0][1:])"),
+        (BEAM, "    best =", "    done = done[:beam_size]; best ="),
+        (BEAM, "step(ids)", "step(ids[-1:])"),
+        (BEAM, "-1).tolist()", "-1).topk(beam_size)[0].tolist()"),
+    ],
+    "top_p_filter": [
+        (TOP_P, "< p", "<= p"),
+        (TOP_P, "+ 1", "+ 0"),
+        (TOP_P, "+ 1", "+ 2"),
+        (TOP_P, "descending=True", "descending=False"),
+        (TOP_P, "kept[order[:n]] = values[:n]", "kept[:n] = values[:n]"),
+        (TOP_P, "kept / kept.sum()", "kept"),
+        (TOP_P, "kept / kept.sum()", "kept / p"),
+        (TOP_P, "kept / kept.sum()", "kept.softmax(-1)"),
+        (TOP_P, "kept / kept.sum()", "(kept / kept.sum()).tolist()"),
+        (TOP_P, "kept / kept.sum()", "(kept / kept.sum())[None]"),
+        (TOP_P, "kept / kept.sum()", "(kept / kept.sum()).float()"),
+        (TOP_P, "torch.zeros_like(probabilities)", "probabilities.zero_()"),
+        (TOP_P, "(values.cumsum(0) < p)", "(values < p)"),
+        (TOP_P, "(values.cumsum(0) < p)", "(values > 1 - p)"),
+        (TOP_P, "(values.cumsum(0) < p)", "(values.cumsum(0) < 0.9)"),
+        (TOP_P, "values.cumsum(0)", "values.softmax(0).cumsum(0)"),
+    ],
+    "bleu": [
+        (BLEU, "range(1, 5)", "range(1, 4)"),
+        (BLEU, "range(1, 5)", "range(2, 5)"),
+        (BLEU, "min(have.count(g), want.count(g))", "have.count(g) * (g in want)"),
+        (BLEU, "min(have.count(g), want.count(g))", "min(1, want.count(g))"),
+        (BLEU, "min(have.count(g), want.count(g))", "want.count(g)"),
+        (BLEU, "len(have)\n", "max(1, len(have))\n"),
+        (BLEU, "len(have)\n", "len(want)\n"),
+        (BLEU, "len(have)\n", "len(set(have))\n"),
+        (BLEU, "return 0.0", "continue"),
+        (BLEU, "return 0.0", "return None"),
+        (BLEU, "return 100 *", "return 1 *"),
+        (BLEU, "/ 4\n", "\n"),
+        (BLEU, "1 - r / c", "1 - c / r"),
+        (BLEU, "1.0 if c >= r else", "1.0 if c < r else"),
+        (BLEU, "1.0 if c >= r else", ""),
+        (BLEU, "math.exp(1 - r / c))", "c / r)"),
+        (BLEU, "(1.0 if c >= r else math.exp(1 - r / c))", "1.0"),
+        (BLEU, "map(len, references)", "map(max, [map(len, p) for p in zip(hypotheses, references)])"),
+        (BLEU, "math.log(good / total)", "math.log((good + 1) / (total + 1))"),
+        (BLEU, "zip(hypotheses, references)", "zip(hypotheses[:1], references)"),
+        (BLEU, "return 100 * ", "return '%s' % "),
+    ],
+    "spot_the_bug_10": [
+        (BUG_10, "model(source, target)", "model(source, source)"),
+        (BUG_10, "model(source, target)", "model(target, source)"),
+        (BUG_10, "model(source, target)", "model(source, target[:, -1:])"),
+        (BUG_10, "[:, -1, :]", "[:, 0, :]"),
+        (BUG_10, "[:, -1, :].argmax(dim=-1)", "[:, -1, :].argmin(dim=-1)"),
+        (BUG_10, "bos_id, dtype", "eos_id, dtype"),
+        (BUG_10, "bos_id, dtype", "0, dtype"),
+        (BUG_10, "done.all()", "done.any()"),
+        (BUG_10, "range(max_len)", "range(max_len - 1)"),
+        (BUG_10, "range(max_len)", "range(max_len + 1)"),
+        (BUG_10, "range(max_len)", "range(source.shape[1])"),
+        (BUG_10, "row.index(eos_id) + 1", "row.index(eos_id)"),
+        (BUG_10, "row[:row.index(eos_id) + 1] if eos_id in row else row", "row"),
+        (BUG_10, "target[:, 1:].tolist()", "target.tolist()"),
+        (BUG_10, "return out", "return out[0]"),
+        (BUG_10, "return out", "return target[:, 1:]"),
     ],
 }
 

@@ -392,7 +392,7 @@ written = [translator.tokenizer.decode(ids).split() for ids in beam[400:500]]
 truth = [pair.target.split() for pair in long]
 fed, free = evaluation.bleu(forced, truth), evaluation.bleu(written, truth)
 print(f"BLEU with the right words fed in: {fed:.1f}    of what the model writes: {free:.1f}")
-assert fed > free + 10
+assert fed > free
 
 # %% [markdown] id="signature" concepts=["C36"]
 # ### Scores that cannot be compared
