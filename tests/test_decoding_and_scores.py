@@ -177,7 +177,7 @@ def test_filters_keep_what_they_should():
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**6), st.floats(0.01, 1.0))
 def test_the_nucleus_is_the_smallest_set(seed, p):
-    probabilities = torch.randn(9, generator=torch.Generator().manual_seed(seed)).softmax(-1).double()
+    probabilities = torch.randn(9, generator=torch.Generator().manual_seed(seed)).double().softmax(-1)
     kept = top_p_filter(probabilities, p) > 0
     assert probabilities[kept].sum() >= p - 1e-9
     assert kept.all() or probabilities[kept].min() >= probabilities[~kept].max()
