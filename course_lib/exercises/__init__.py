@@ -25,7 +25,7 @@ def exercise(id: str) -> Exercise:
         CourseError: there is none; the closest ids are named.
     """
     if id not in bank():
-        close = difflib.get_close_matches(str(id), bank(), n=3, cutoff=0.5)
+        close = difflib.get_close_matches(str(id), bank(), n=3, cutoff=0.7)
         advice = f"did you mean {' or '.join(close)}?" if close else "`course exercises` lists them"
         raise CourseError(f"there is no exercise {str(id)!r}; {advice}")
     return bank()[id]

@@ -863,19 +863,12 @@ Build it from your own parts, or import `MultiHeadAttention` (`course_lib.attent
 
 
 def counted_by_torch(d_model: int, n_heads: int, d_ff: int, n_layers: int, vocab_size: int) -> int:
-    """PyTorch's encoder and decoder, with a final norm each, and one table; on a device that stores no numbers."""
+    """PyTorch's layers, a final norm for each stack, and one table; on a device that stores no numbers."""
     with torch.device("meta"):
-        stacks = [
-            nn.TransformerEncoder(
-                nn.TransformerEncoderLayer(d_model, n_heads, d_ff), 1, nn.LayerNorm(d_model), enable_nested_tensor=False
-            ),
-            nn.TransformerDecoder(nn.TransformerDecoderLayer(d_model, n_heads, d_ff), 1, nn.LayerNorm(d_model)),
-        ]
-    total = vocab_size * d_model
-    for stack in stacks:
-        total += sum(p.numel() for p in stack.norm.parameters())
-        total += n_layers * sum(p.numel() for p in stack.layers.parameters())
-    return total
+        layers = nn.TransformerEncoderLayer(d_model, n_heads, d_ff), nn.TransformerDecoderLayer(d_model, n_heads, d_ff)
+        norms = nn.LayerNorm(d_model), nn.LayerNorm(d_model)
+    layer, norm = (sum(p.numel() for part in parts for p in part.parameters()) for parts in (layers, norms))
+    return vocab_size * d_model + n_layers * layer + norm
 
 
 def counted_by_shapes(d_model, n_heads, d_ff, n_layers, vocab_size):

@@ -85,7 +85,7 @@ def rotary_explorer(predict=True):
         correct=1,
     )
     view = View(
-        "Rotary positions", controls, [message, panels(hands, moved, distances)], draw,
+        "Rotary positions", controls, [message, panels(hands), panels(moved, distances)], draw,
         prediction=prediction if predict else None,
     )  # fmt: skip
     view.numbers, view.pictures, view.message = numbers, (hands, moved, distances), message
