@@ -11,7 +11,13 @@ import torch
 from course_lib.attention import scaled_dot_product_attention
 from course_lib.errors import CourseError
 from course_lib.masks import causal_mask
-from course_lib.views import attention_heatmap, attention_stages, bertviz_view, translate_and_attend
+from course_lib.views import (
+    alignment_stepper,
+    attention_heatmap,
+    attention_stages,
+    bertviz_view,
+    translate_and_attend,
+)
 from course_lib.views.palette import HEADS
 
 NASTY = ["</script><script>boom()</script>", "\"quoted\" & 'single'", "<!--", "图书馆", "[EOS]"]
@@ -416,3 +422,31 @@ def test_bertviz_draws_in_a_browser(show, maps, view):
         assert HEADS[0] in fills and HEADS[1] in fills
     else:
         assert frame.locator("svg line").count() >= 2 * 3 * len(NASTY) * len(TARGET)
+
+
+def test_alignment_asks_first_and_then_shows(show):
+    weights, read = torch.tensor([[0.1, 0.2, 0.7], [0.6, 0.4, 0.0]]), ["</script>", "b&", "图"]
+    _, frame = show(alignment_stepper(weights, read, ["x", "y"], gold={(2, 0)}))
+    message, columns, rows = frame.locator(".message"), frame.locator(".column"), frame.locator("tbody:last-child tr")
+    classes = lambda row: (rows.nth(row).get_attribute("class") or "").split()  # noqa: E731
+    assert "writes token 1, “x”? Click a column." in message.inner_text()
+    assert classes(0) == classes(1) == ["ahead"]
+    columns.nth(1).click()  # a wrong guess: the third gets most
+    assert "✗ You said 2 “b&”, which gets 20 %. (0 of 1 guesses right.)" in message.inner_text()
+    assert "“x” took most from 3 “图”: 70 %." in message.inner_text()
+    assert "context = 0.70 · h3 + 0.20 · h2 + 0.10 · h1" in message.inner_text()
+    assert classes(0) == ["on"] and classes(1) == ["ahead"]
+    columns.nth(0).click()
+    assert "✓ You said so. (1 of 2 guesses right.)" in message.inner_text()
+    assert columns.all_inner_texts() == [".60", ".40", ""]
+    assert frame.get_by_role("button", name="all").is_disabled()
+    frame.locator(".shell").press("ArrowLeft")
+    assert classes(0) == ["on"] and classes(1) == ["ahead"]
+    frame.get_by_role("button", name="from the start").click()
+    assert classes(0) == ["ahead"]
+    frame.get_by_role("button", name="show without a guess").click()
+    assert "took most from 3" in message.inner_text() and "You said" not in message.inner_text()
+    _, frame = show(alignment_stepper(weights, read, ["x", "y"], predict=False))
+    assert "took most from 3" in frame.locator(".message").inner_text()
+    frame.get_by_role("button", name="next token").click()
+    assert "“y” took most from 1" in frame.locator(".message").inner_text()

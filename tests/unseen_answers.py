@@ -3,6 +3,27 @@
 
 HEAD = "import math, torch\nimport torch.nn.functional as F\nfrom torch import nn\nfrom functools import partial\n"
 RIGHT = {
+    "masked_softmax": [
+        "def masked_softmax(s, m):\n    if m is None:\n        return F.softmax(s, -1)\n    return F.softmax(s.masked_fill(~m, -1e9), -1) * m",
+        "def masked_softmax(s, m=None):\n    m = torch.ones_like(s, dtype=torch.bool) if m is None else m\n    s = s.masked_fill(~m, float('-inf'))\n    top = s.max(-1, keepdim=True).values.detach()\n    e = torch.exp(s - torch.where(torch.isinf(top), torch.zeros_like(top), top))\n    total = e.sum(-1, keepdim=True)\n    return e / torch.where(total == 0, torch.ones_like(total), total)",
+        "def masked_softmax(s, m):\n    if m is None:\n        m = torch.tensor(True)\n    w = torch.softmax(torch.where(m, s, torch.tensor(-1e30, dtype=s.dtype)), dim=-1)\n    return torch.where(m, w, torch.zeros((), dtype=s.dtype))",
+        "def masked_softmax(s, m):\n    if m is None:\n        return torch.exp(s.log_softmax(-1))\n    nobody = ~m.any(-1, keepdim=True)\n    return s.masked_fill(~(m | nobody), -math.inf).softmax(-1).masked_fill(nobody, 0)",
+        "def masked_softmax(s, m):\n    s = s.movedim(-1, 0)\n    m = torch.ones_like(s).bool() if m is None else m.expand(s.movedim(0, -1).shape).movedim(-1, 0)\n    s = s.masked_fill(~m, torch.finfo(s.dtype).min)\n    e = torch.exp(s - s.amax(0)) * m\n    return (e / (e.sum(0) + (e.sum(0) == 0))).movedim(0, -1)",
+        "class M:\n    def __call__(self, scores, mask):\n        penalty = 0 if mask is None else torch.zeros(mask.shape, dtype=scores.dtype).masked_fill(~mask, -1e20)\n        w = nn.Softmax(-1)(scores + penalty)\n        return w if mask is None else w * mask.to(w.dtype)\nmasked_softmax = M()",
+    ],
+    "additive_scores": [
+        "def additive_scores(q, k, a, b, v):\n    return torch.einsum('bta,a->bt', torch.tanh((q @ a).unsqueeze(1) + k @ b), v)",
+        "def additive_scores(q, k, a, b, v):\n    h = F.linear(q, a.T)[:, None, :] + F.linear(k, b.T)\n    return F.linear(h.tanh(), v[None]).squeeze(-1)",
+        "def additive_scores(q, k, a, b, v):\n    return torch.stack([torch.tanh(q[i] @ a + k[i] @ b).mv(v) for i in range(len(q))])",
+        "def additive_scores(q, k, a, b, v):\n    x = (q @ a).repeat_interleave(k.size(1), 0) + k.flatten(0, 1) @ b\n    e = torch.exp(2 * x.clamp(-40, 40))\n    return (((e - 1) / (e + 1)) @ v).view(k.shape[:2])",
+        "additive_scores = lambda q, k, a, b, v: (v * (2 * torch.sigmoid(2 * (q.matmul(a)[:, None] + k.matmul(b))) - 1)).sum(2)",
+        "def additive_scores(q, k, a, b, v):\n    return torch.bmm(torch.tanh((q @ a)[:, None] + k @ b), v.expand(len(k), -1)[..., None])[..., 0]",
+    ],
+    "spot_the_bug_02": [
+        "def spot_the_bug_02(states, memory, w_q, w_k, v):\n    hidden = torch.tanh((states @ w_q)[:, None] + memory @ w_k)\n    scores = hidden @ v\n    weights = scores.softmax(-1)\n    return weights @ memory",
+        "def spot_the_bug_02(s, h, a, b, v):\n    e = torch.exp(((s @ a)[:, None] + (h @ b)[None]).tanh() @ v)\n    return (e[..., None] * h).sum(1) / e.sum(1, keepdim=True)",
+        "def spot_the_bug_02(s, h, a, b, v):\n    rows = []\n    for one in s:\n        w = F.softmax(torch.tanh(one @ a + h @ b) @ v, dim=0)\n        rows.append(sum(w[j] * h[j] for j in range(len(h))))\n    return torch.stack(rows)",
+    ],
     "softmax": [
         "softmax = nn.Softmax(dim=-1)",
         "softmax = partial(torch.softmax, dim=-1)",
@@ -156,12 +177,101 @@ def spot_the_bug_10(model, source, bos_id, eos_id, max_len):
         out.append(row[:row.index(eos_id) + 1] if eos_id in row else row)
     return out
 """
+MASKED = """
+def masked_softmax(scores, mask):
+    if mask is None:
+        return scores.softmax(-1)
+    hidden = scores.masked_fill(~mask, -1e9)
+    weights = hidden.softmax(-1)
+    return weights.masked_fill(~mask, 0.0)
+"""
+ADDITIVE = """
+def additive_scores(query, keys, w_q, w_k, v):
+    asked = (query @ w_q)[:, None]
+    found = keys @ w_k
+    return torch.tanh(asked + found) @ v
+"""
+BUG_02 = """
+def spot_the_bug_02(states, memory, w_q, w_k, v):
+    hidden = torch.tanh((states @ w_q)[:, None] + memory @ w_k)
+    scores = hidden @ v
+    weights = scores.softmax(dim=-1)
+    return weights @ memory
+"""
 WRONG = {
     "spot_the_bug_00": [
         (CONCEPTS, "(a, b)", "(a, 'is made of', b)"),
         (CONCEPTS, "(a, b)", "(b, a)"),
         (CONCEPTS, "(a, b)", "a + b"),
         (CONCEPTS, '"cross-attention", ', ""),
+    ],
+    "masked_softmax": [
+        (MASKED, "-1e9", "-1e3"),
+        (MASKED, "-1e9", "scores.min() - 5"),
+        (MASKED, "-1e9", "0.0"),
+        (MASKED, "return weights.masked_fill(~mask, 0.0)", "return weights"),
+        (MASKED, "return weights.masked_fill(~mask, 0.0)", "return weights * mask.any()"),
+        (MASKED, "return weights.masked_fill(~mask, 0.0)", "return torch.nan_to_num(weights)"),
+        (MASKED, "weights = hidden.softmax(-1)", "weights = hidden.softmax(1)"),
+        (MASKED, "weights = hidden.softmax(-1)", "weights = hidden.softmax(-2)"),
+        (MASKED, "weights = hidden.softmax(-1)", "weights = hidden.sigmoid()"),
+        (MASKED, "weights = hidden.softmax(-1)", "weights = hidden.softmax(-1).detach()"),
+        (MASKED, "weights = hidden.softmax(-1)", "weights = (hidden / math.sqrt(hidden.shape[-1])).softmax(-1)"),
+        (MASKED, "weights = hidden.softmax(-1)", "weights = hidden.float().softmax(-1)"),
+        (MASKED, "weights = hidden.softmax(-1)", "weights = hidden.exp() / (hidden.exp().sum(-1, keepdim=True) + 1e-9)"),
+        (MASKED, "weights = hidden.softmax(-1)", "weights = hidden.exp() / hidden.exp().sum(-1, keepdim=True).clamp(min=1)"),
+        (MASKED, "scores.masked_fill(~mask", "scores.masked_fill(mask"),
+        (MASKED, "scores.masked_fill(~mask", "scores.masked_fill_(~mask"),
+        (MASKED, "scores.masked_fill(~mask", "scores.masked_fill(~mask.squeeze()"),
+        (MASKED, "scores.masked_fill(~mask", "scores.masked_fill(~mask[:1]"),
+        (MASKED, "scores.masked_fill(~mask", "scores.masked_fill(~mask.logical_not_()"),
+        (MASKED, "return scores.softmax(-1)", "return scores.softmax(-1).tril()"),
+        (MASKED, "return scores.softmax(-1)", "return torch.zeros_like(scores)"),
+        (MASKED, "return scores.softmax(-1)", "return scores.exp() / scores.exp().sum(-1, keepdim=True)"),
+        (MASKED, "if mask is None:", "if mask is None or not mask.any():"),
+        (MASKED, "if mask is None:", "if mask is None or mask.dim() < scores.dim():"),
+        (MASKED, "masked_fill(~mask, 0.0)", "masked_fill(~mask, 1e-3)"),
+        (MASKED, "return weights.masked_fill(~mask, 0.0)", "return weights.masked_fill(~mask, 0.0).tolist()"),
+        (MASKED, "def masked_softmax(scores, mask)", "def masked_softmax(scores)"),
+    ],
+    "additive_scores": [
+        (ADDITIVE, "[:, None]", ""),
+        (ADDITIVE, "[:, None]", "[None]"),
+        (ADDITIVE, "[:, None]", ".mean(0)"),
+        (ADDITIVE, "torch.tanh(asked + found) @ v", "torch.tanh(asked + found).mean(-1)"),
+        (ADDITIVE, "torch.tanh(asked + found) @ v", "torch.tanh(asked + found) @ v / len(v)"),
+        (ADDITIVE, "torch.tanh(asked + found) @ v", "torch.tanh((asked + found) * v).sum(-1)"),
+        (ADDITIVE, "torch.tanh(asked + found) @ v", "torch.tanh(asked + found) @ v.abs()"),
+        (ADDITIVE, "torch.tanh(asked + found) @ v", "torch.tanh(asked + found) @ v.detach()"),
+        (ADDITIVE, "torch.tanh(asked + found) @ v", "F.hardtanh(asked + found) @ v"),
+        (ADDITIVE, "torch.tanh(asked + found) @ v", "F.gelu(asked + found) @ v"),
+        (ADDITIVE, "torch.tanh(asked + found) @ v", "(torch.tanh(asked + found) @ v).squeeze()"),
+        (ADDITIVE, "torch.tanh(asked + found) @ v", "(torch.tanh(asked + found) @ v).log_softmax(-1)"),
+        (ADDITIVE, "torch.tanh(asked + found) @ v", "(torch.tanh(asked + found) @ v)[:, None]"),
+        (ADDITIVE, "torch.tanh(asked + found) @ v", "torch.tanh(asked + found) @ v.float()"),
+        (ADDITIVE, "torch.tanh(asked + found) @ v", "(torch.tanh(asked + found) @ v).tolist()"),
+        (ADDITIVE, "torch.tanh(asked + found) @ v", "torch.tanh(torch.tanh(asked + found)) @ v"),
+        (ADDITIVE, "asked + found", "asked + found + 1"),
+        (ADDITIVE, "found = keys @ w_k", "found = keys.flip(1) @ w_k"),
+        (ADDITIVE, "found = keys @ w_k", "found = keys[:1] @ w_k"),
+        (ADDITIVE, "found = keys @ w_k", "keys *= 1.5; found = keys @ w_k / 1.5"),
+        (ADDITIVE, "found = keys @ w_k", "found = (keys - keys.mean(1, keepdim=True)) @ w_k"),
+        (ADDITIVE, "found = keys @ w_k", "found = F.normalize(keys, dim=-1) @ w_k"),
+        (ADDITIVE, "asked = (query", "query = query.detach(); asked = (query"),
+        (ADDITIVE, "asked = (query", "asked = torch.tanh(query"),
+    ],
+    "spot_the_bug_02": [
+        (BUG_02, "[:, None]", ""),
+        (BUG_02, "[:, None]", "[-1:, None]"),
+        (BUG_02, "dim=-1", "dim=0"),
+        (BUG_02, "weights @ memory", "(weights @ memory).mean(0)"),
+        (BUG_02, "weights @ memory", "weights @ (memory @ w_k)"),
+        (BUG_02, "weights @ memory", "weights.T @ states"),
+        (BUG_02, "weights @ memory", "memory + weights.mean(0)[:, None]"),
+        (BUG_02, "scores.softmax(dim=-1)", "scores / scores.abs().sum(-1, keepdim=True)"),
+        (BUG_02, "scores.softmax(dim=-1)", "F.one_hot(scores.argmax(-1), scores.shape[-1]).to(scores.dtype)"),
+        (BUG_02, "hidden @ v", "hidden @ v / math.sqrt(len(v))"),
+        (BUG_02, "hidden @ v", "hidden.sum(-1)"),
     ],
     "softmax": [
         (SOFTMAX, "    e = ", "    x.data.mul_(1 + 1e-6)\n    e = "),

@@ -11,7 +11,7 @@ from course_lib import letters
 from .figures import BLUE, GREEN, INK, MUTED, ORANGE, Picture, Prediction, View, panels, say, slider, text
 
 COLORS, MARKERS = (ORANGE, BLUE, GREEN, INK), "sodv"
-LONGEST_WORD = 24
+SHORTEST_WORD, LONGEST_WORD = 2, 24
 
 
 def bottleneck_explorer(models, measured, *, trained_to, task=letters.reverse, word="transformer", predict=True):
@@ -34,29 +34,27 @@ def bottleneck_explorer(models, measured, *, trained_to, task=letters.reverse, w
     controls = {
         "word": widgets.Text(value=word, description="your word", continuous_update=True,
                              style={"description_width": "initial"}, layout=widgets.Layout(width="360px")),
-        "length": slider(widgets.IntSlider, "a random word of length", len(word), min=2, max=LONGEST_WORD),
+        "length": slider(widgets.IntSlider, "a random word of length", len(word), min=SHORTEST_WORD, max=LONGEST_WORD),
     }  # fmt: skip
     picture = Picture(width=600, height=330)
     mark = _curves(picture, means, measured, lengths, trained_to)
-    message, answers, numbers, last = text(), text(), {}, {"word": word, "length": len(word)}
+    message, numbers, last = text(), {}, {"length": len(word)}
 
     def draw(word, length):
         if length != last["length"]:  # the slider was moved: it draws a word, and the text box follows
             word = letters.to_word(letters.random_words(1, length, torch.Generator().manual_seed(length))[0].tolist())
             controls["word"].value = word
         word = word.strip().lower()
+        if len(word) <= LONGEST_WORD:
+            controls["length"].value = max(len(word), SHORTEST_WORD)
+        last["length"] = controls["length"].value
         try:
-            target = letters.to_word(task(letters.to_ids(word)[None])[0].tolist())
+            source = letters.to_ids(word)
         except ValueError as error:
-            last.update(word=word, length=length)
-            say(message, f"{html.escape(str(error))}.")
-            return
+            return say(message, html.escape(f"{error}."))
         if len(word) > LONGEST_WORD:
-            last.update(word=word, length=length)
-            say(message, f"{len(word)} letters; up to {LONGEST_WORD}, please.")
-            return
-        controls["length"].value = max(2, len(word))
-        last.update(word=word, length=controls["length"].value)
+            return say(message, f"{len(word)} letters: up to {LONGEST_WORD}, please.")
+        target = letters.to_word(task(source[None])[0].tolist())
         near = min(lengths, key=lambda n: abs(n - len(word)))
         written = {name: letters.write(model, word) for name, model in models.items()}
         right = {name: sum(a == b for a, b in zip(wrote, target)) for name, wrote in written.items()}
@@ -66,13 +64,13 @@ def bottleneck_explorer(models, measured, *, trained_to, task=letters.reverse, w
             answers={name: (written[name], right[name]) for name in models},
         )
         say(message, _table(word, target, numbers["answers"]))
-        say(answers, _message(numbers["means"], near, trained_to))
         mark(near)
         shares = "; ".join(f"{name} {share:.0%}" for name, share in numbers["means"].items())
-        picture.show(f"Letters that are right, by length of the word. At {near} letters: {shares}. Guessing: 4%.")
+        beyond = " No model was trained on words that long." if near > trained_to else ""
+        picture.show(f"Letters right, by length of the word. At {near} letters: {shares}. Guessing: 4%.{beyond}")
 
     view = View(
-        "The bottleneck: accuracy against length", controls, [message, panels(picture), answers], draw,
+        "The bottleneck: accuracy against length", controls, [message, panels(picture)], draw,
         prediction=_prediction(means, lengths, trained_to) if predict else None,
     )  # fmt: skip
     view.numbers, view.picture, view.message = numbers, picture, message
@@ -132,24 +130,18 @@ def _table(word, target, answers):
     return f'<table class="workshop-table">{rows}</table>'
 
 
-def _message(means, length, trained_to):
-    shares = ", ".join(f"{html.escape(name)} <b>{share:.0%}</b>" for name, share in means.items())
-    beyond = " No model has seen words that long in training." if length > trained_to else ""
-    return f"Over many random words of {length} letters, letters right: {shares}.{beyond}"
-
-
 def _curves(picture, means, measured, lengths, trained_to):
     with picture.drawing() as figure:
         axes = figure.add_axes([0.09, 0.15, 0.88, 0.75])
         axes.set(
             title="letters right, mean of the seeds (bands: lowest to highest)", xlabel="letters in the word",
-            xlim=(lengths[0] - 0.5, lengths[-1] + 0.5), ylim=(0, 1.04),
+            xlim=(lengths[0] - 0.5, lengths[-1] + 0.5), ylim=(0, 1.12),
         )  # fmt: skip
         axes.set_xticks(lengths)
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25%", "50%", "75%", "100%"])
         axes.grid(axis="y")
         axes.axvline(trained_to, color=MUTED, linewidth=1, linestyle=":")
-        axes.text(trained_to + 0.1, 0.02, "longer than in training →", color=MUTED, fontsize=8)
+        axes.text(trained_to + 0.1, 0.07, "longer than in training →", color=MUTED, fontsize=8)
         axes.axhline(1 / 26, color=MUTED, linewidth=1, linestyle="--")
         axes.text(lengths[0] - 0.4, 1 / 26 + 0.015, "guessing", color=MUTED, fontsize=8)
         points = []
@@ -164,10 +156,11 @@ def _curves(picture, means, measured, lengths, trained_to):
         axes.legend(loc="center left" if len(means) > 2 else (0.02, 0.25))
 
     def mark(length):
+        best = max(by_length[length] for by_length, _, _ in points)
         for by_length, ring, number in points:
-            ring.set_data([length], [by_length[length]])
             share = by_length[length]
-            number.set_position((length, share - 0.12 if share > 0.85 else share + 0.04))
+            ring.set_data([length], [share])
+            number.set_position((length, share + (0.035 if share == best else -0.115)))  # above the best, below others
             number.set_text(f"{share:.0%}")
 
     return mark

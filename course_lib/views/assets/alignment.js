@@ -12,7 +12,7 @@ const back = make("button", { type: "button", onclick: () => go(state.step - 1) 
 const next = make("button", { type: "button", onclick: () => go(state.step + 1) });
 const all = make("button", { type: "button", onclick: () => go(last) }, "all");
 const again = make("button", { type: "button", onclick: () => { state.guesses.clear(); state.asked = state.right = 0; go(data.predict ? 0 : 1); } }, "from the start");
-const message = make("p", { class: "message", "aria-live": "polite" });
+const message = make("p", { class: data.predict ? "message predicts" : "message", "aria-live": "polite" });
 const bars = source.map(() => ({ fill: make("i"), number: make("b") }));
 const barCells = bars.map(({ fill, number }, s) => make("td", {}, make("button", { type: "button", class: "column", title: `source ${name(s)}`, onclick: () => guess(s) }, number, fill)));
 const heads = source.map((token, s) => make("th", { scope: "col", title: name(s) }, token));
