@@ -172,6 +172,12 @@ class NotebookPage:
         self.settle()
         return errors
 
+    def answer_predictions(self) -> None:
+        """Give the views that ask for a prediction first an answer, so that they appear."""
+        for view in self.page.locator(".workshop-view", has_text="Predict first.").all():
+            view.locator("button").first.click()
+        self.settle()
+
     def settle(self, milliseconds: int = 700) -> None:
         """Wait until widgets are loaded, frames are filled and nothing is being drawn any more."""
         loading = self.page.locator(".jp-OutputArea-output", has_text=re.compile("Loading widget"))

@@ -37,9 +37,7 @@ def _photograph(page, notebook: Path, out: Path, theme: str) -> int:
         old.unlink()
     page.open(notebook.name)
     problems = [f"cell raised {error}" for error in page.run_all_cells()]
-    for asking in page.page.locator(".workshop-view", has_text="Predict first.").all():
-        asking.locator("button").first.click()
-    page.settle()
+    page.answer_predictions()
     ids = [cell.get("id", "") for cell in json.loads(notebook.read_text())["cells"]]
     taken = 0
     for number, cell in enumerate(page.cells()):

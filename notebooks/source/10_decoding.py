@@ -6,7 +6,7 @@
 #     name: python3
 # ---
 
-# %% [markdown] id="title" documents=["004 §6","004 §6.1","004 §6.2","002 §5"]
+# %% [markdown] id="title" documents=["004 §6.1","004 §6.2","002 §5"]
 # # 10 · Decoding and measuring
 #
 # A trained model does not write. It gives probabilities for one next word, again and again; *you* decide what to do with
@@ -510,7 +510,7 @@ hook.remove()
 print(f"{len(greedy[0]) + 1} tokens: {training} pass in training, {len(passes)} passes to write them")
 assert training == 1 and len(passes) == len(greedy[0]) + 1
 
-# %% [markdown] id="translation-claim" concepts=["C53","C56"] errata=["E143","E144"] documents=["004 §5.4","004 §6","004 §6.1","004 §6.2"]
+# %% [markdown] id="translation-claim" concepts=["C53","C56"] errata=["E143","E144"] documents=["004 §5.4","004 §6.1","004 §6.2"]
 # ### One script for translation, for articles and for dialogue
 #
 # Document 004 prints the same training script under §6.1 (translation) and §6.2 (article generation): there is no decoding
