@@ -4,8 +4,8 @@
 
 Runs the chapters (all, or those named) and moves every control of every view through its range. The processor time of
 each redraw is taken: computing, drawing the pictures and encoding them. With `--browser` the chapters run in a real
-JupyterLab, and the sliders are moved by the keyboard: the time from the key press to the last picture on the page, which
-depends on what else the machine does. What takes longer than the design's 100 ms (median) is marked.
+JupyterLab, and the sliders are moved by the keyboard: the time from the key press to the last picture on the page,
+which depends on what else the machine does. What takes longer than the design's 100 ms (median) is marked.
 """
 
 import argparse
