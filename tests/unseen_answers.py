@@ -1402,5 +1402,154 @@ WRONG |= {
         (EMBEDDED, "return vectors, mask", "return vectors"),
         (EMBEDDED, "return vectors, mask", "return vectors * mask[:, 0, 0, :, None], mask"),
         (EMBEDDED, "sequence + [pad_id] * (longest - len(sequence))", "[pad_id] * (longest - len(sequence)) + sequence"),
+# ---- chapter 07 ------------------------------------------------------------------------------------------------------
+SHIFT = """
+def shift_right(ids, bos_id):
+    result = torch.empty_like(ids)
+    result[:, 0] = bos_id
+    result[:, 1:] = ids[:, :-1]
+    return result
+"""
+DECODER = (
+    "from course_lib.attention import MultiHeadAttention\nfrom course_lib.blocks import FeedForward, LayerNorm\n"
+    + """
+class DecoderLayer(nn.Module):
+    def __init__(self, d_model, n_heads, d_ff, norm="pre"):
+        super().__init__()
+        if norm not in ("pre", "post"):
+            raise ValueError("norm is 'pre' or 'post', not " + repr(norm))
+        self.first = norm == "pre"
+        self.norm_1, self.norm_2, self.norm_3 = LayerNorm(d_model), LayerNorm(d_model), LayerNorm(d_model)
+        self.self_attention = MultiHeadAttention(d_model, n_heads)
+        self.cross_attention = MultiHeadAttention(d_model, n_heads)
+        self.feed_forward = FeedForward(d_model, d_ff)
+
+    def forward(self, x, memory, self_mask=None, memory_mask=None):
+        if self.first:
+            y = self.norm_1(x)
+            x = x + self.self_attention(y, y, y, self_mask)
+            x = x + self.cross_attention(self.norm_2(x), memory, memory, memory_mask)
+            return x + self.feed_forward(self.norm_3(x))
+        x = self.norm_1(x + self.self_attention(x, x, x, self_mask))
+        x = self.norm_2(x + self.cross_attention(x, memory, memory, memory_mask))
+        return self.norm_3(x + self.feed_forward(x))
+"""
+)
+COUNT = """
+def count_parameters(d_model, n_heads, d_ff, n_layers, vocab_size):
+    mha = 4 * d_model * (d_model + 1)
+    ffn = d_ff * (d_model + 1) + d_model * (d_ff + 1)
+    enc = mha + ffn + 4 * d_model
+    dec = 2 * mha + ffn + 6 * d_model
+    return n_layers * enc + n_layers * dec + 4 * d_model + vocab_size * d_model
+"""
+BUG_07 = """
+class spot_the_bug_07(nn.Module):
+    def __init__(self, vocab_size, d_model, n_heads, n_layers, max_len):
+        super().__init__()
+        self.d_model = d_model
+        self.embedding = nn.Embedding(vocab_size, d_model)
+        self.positions = nn.Parameter(torch.zeros(max_len, d_model))
+        self.transformer = nn.Transformer(d_model, n_heads, n_layers, n_layers, 4 * d_model, batch_first=True)
+        self.output = nn.Linear(d_model, vocab_size)
+
+    def forward(self, source, target_in):
+        x = self.embedding(source) * math.sqrt(self.d_model) + self.positions[: source.shape[1]]
+        y = self.embedding(target_in) * math.sqrt(self.d_model) + self.positions[: target_in.shape[1]]
+        mask = nn.Transformer.generate_square_subsequent_mask(target_in.shape[1], dtype=torch.bool)
+        pad = source == 0
+        h = self.transformer(x, y, tgt_mask=mask, src_key_padding_mask=pad, memory_key_padding_mask=pad)
+        return self.output(h)
+"""
+RIGHT |= {
+    "shift_right": [
+        SHIFT,
+        "shift_right = lambda ids, bos: torch.stack([torch.full_like(ids[:, 0], bos), *ids[:, :-1].unbind(1)], dim=1)",
+        "def shift_right(ids, bos_id):\n    start = ids.new_full((ids.size(0), 1), bos_id)\n    return torch.hstack((start, ids))[:, :-1].contiguous()",
+        "def shift_right(ids, bos_id):\n    places = torch.arange(ids.shape[1]) - 1\n    moved = ids[:, places]\n    return torch.where(places < 0, bos_id, moved).to(ids.dtype)",
+    ],
+    "DecoderLayer": [
+        DECODER,
+        DECODER.replace("FeedForward, LayerNorm", "LayerNorm").replace("class DecoderLayer", FEED + "\nclass DecoderLayer"),
+        DECODER.replace("from course_lib.attention import MultiHeadAttention\n", MHA),
+        DECODER.replace("self.self_attention(y, y, y, self_mask)", "self.self_attention(y, k=y, v=y, mask=self_mask)"),
+    ],
+    "count_parameters": [
+        COUNT,
+        "count_parameters = lambda d, h, f, n, v: v * d + 4 * d + n * (3 * (4 * d * d + 4 * d) + 2 * (2 * d * f + d + f) + 10 * d)",
+        "from course_lib.config import ModelConfig\nfrom course_lib.transformer import Transformer\ndef count_parameters(d, h, f, n, v):\n    with torch.device('meta'):\n        m = nn.Transformer(d, h, 1, 1, f)\n    c = lambda p: sum(q.numel() for q in p.parameters())\n    return n * (c(m.encoder.layers) + c(m.decoder.layers)) + c(m.encoder.norm) + c(m.decoder.norm) + v * d",
+    ],
+    "spot_the_bug_07": [
+        BUG_07,
+        BUG_07.replace("torch.zeros(max_len, d_model)", "torch.randn(max_len, d_model)").replace("batch_first=True", "dropout=0.3, activation=F.relu, batch_first=True"),
+        BUG_07.replace("nn.Transformer.generate_square_subsequent_mask(target_in.shape[1], dtype=torch.bool)", "nn.Transformer.generate_square_subsequent_mask(target_in.shape[1])").replace("pad = source == 0", "pad = torch.zeros(source.shape).masked_fill(source == 0, -torch.inf)"),
+    ],
+}
+WRONG |= {
+    "shift_right": [
+        (SHIFT, "= bos_id", "= ids[:, -1]"),
+        (SHIFT, "result[:, 1:] = ids[:, :-1]", "result[:, 1:] = ids[:, 1:]"),
+        (SHIFT, "torch.empty_like(ids)", "ids"),
+        (SHIFT, "torch.empty_like(ids)", "torch.empty(ids.shape, dtype=torch.long)"),
+        (SHIFT, "return result", "return result[:, 1:]"),
+        (SHIFT, "return result", "return result.float()"),
+        (SHIFT, "return result", "return result, ids"),
+        (SHIFT, "return result", "return torch.where(ids == 0, 0, result)"),
+        (SHIFT, "= bos_id", "= 1"),
+        (SHIFT, "result[:, 0] = bos_id\n    result[:, 1:] = ids[:, :-1]", "result[:, -1] = bos_id\n    result[:, :-1] = ids[:, 1:]"),
+    ],
+    "DecoderLayer": [
+        (DECODER, 'norm="pre"', 'norm="post"'),
+        (DECODER, "raise ValueError", "raise TypeError"),
+        (DECODER, '("pre", "post")', '("pre", "post", "prenorm")'),
+        (DECODER, "self.norm_2(x), memory, memory, memory_mask", "self.norm_2(x), self.norm_2(memory), self.norm_2(memory), memory_mask"),
+        (DECODER, "self.norm_2(x), memory, memory, memory_mask", "self.norm_2(x), memory, self.norm_2(memory), memory_mask"),
+        (DECODER, "self.norm_2(x), memory, memory, memory_mask", "x, memory, memory, memory_mask"),
+        (DECODER, "self.norm_2(x), memory, memory, memory_mask", "self.norm_2(x), memory, memory"),
+        (DECODER, "(x, memory, memory, memory_mask)", "(x, memory, memory)"),
+        (DECODER, "(x, x, x, self_mask)", "(x, x, x)"),
+        (DECODER, "(y, y, y, self_mask)", "(y, x, x, self_mask)"),
+        (DECODER, "x = x + self.self_attention", "x = y + self.self_attention"),
+        (DECODER, "x = x + self.cross_attention(self", "x = self.cross_attention(self"),
+        (DECODER, "return x + self.feed_forward(self.norm_3(x))", "return x + self.feed_forward(self.norm_2(x))"),
+        (DECODER, "return self.norm_3(x + self.feed_forward(x))", "return x + self.feed_forward(self.norm_3(x))"),
+        (DECODER, "self.cross_attention = MultiHeadAttention(d_model, n_heads)", "self.cross_attention = self.self_attention"),
+        (DECODER, "self.cross_attention = MultiHeadAttention(d_model, n_heads)", "self.cross_attention = MultiHeadAttention(d_model, 1)"),
+        (DECODER, "            y = self.norm_1(x)", "            memory = memory.detach()\n            y = self.norm_1(x)"),
+        (DECODER, "        if self.first:\n            y", "        if self_mask is None:\n            self_mask = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()\n        if self.first:\n            y"),
+        (DECODER, "self.feed_forward = ", "self.scale = nn.Parameter(torch.ones(1)); self.feed_forward = "),
+        (DECODER, "        if self.first:\n            y", "        x += 0.0 * x; x *= 2; x /= 2\n        memory *= 1.5\n        if self.first:\n            y"),
+    ],
+    "count_parameters": [
+        (COUNT, "2 * mha + ffn + 6", "2 * mha + ffn + 4"),
+        (COUNT, "+ 4 * d_model + vocab", "+ 2 * d_model + vocab"),
+        (COUNT, "vocab_size * d_model", "2 * vocab_size * d_model"),
+        (COUNT, "vocab_size * d_model", "vocab_size * (d_model + 1)"),
+        (COUNT, "4 * d_model * (d_model + 1)", "4 * d_model * d_model"),
+        (COUNT, "4 * d_model * (d_model + 1)", "4 * d_model * (d_model // n_heads + 1)"),
+        (COUNT, "n_layers * enc + n_layers * dec", "n_layers * enc + dec"),
+        (COUNT, "d_model * (d_ff + 1)", "d_model * d_ff"),
+        (COUNT, "return n_layers", "return 1.0 * n_layers"),
+        (COUNT, "return n_layers", "return torch.tensor(1) * n_layers"),
+    ],
+    "spot_the_bug_07": [
+        (BUG_07, "tgt_mask=mask, ", ""),
+        (BUG_07, "tgt_mask=mask", "tgt_mask=~mask"),
+        (BUG_07, "tgt_mask=mask", "tgt_mask=mask.T"),
+        (BUG_07, "pad = source == 0", "pad = source != 0"),
+        (BUG_07, ", memory_key_padding_mask=pad", ""),
+        (BUG_07, "src_key_padding_mask=pad, ", ""),
+        (BUG_07, "source) * math.sqrt(self.d_model)", "source)"),
+        (BUG_07, "target_in) * math.sqrt(self.d_model)", "target_in)"),
+        (BUG_07, " + self.positions[: target_in.shape[1]]", ""),
+        (BUG_07, "self.positions[: target_in.shape[1]]", "self.positions[1 : target_in.shape[1] + 1]"),
+        (BUG_07, ", batch_first=True", ""),
+        (BUG_07, "batch_first=True", "batch_first=True, norm_first=True"),
+        (BUG_07, "n_layers, n_layers, 4", "n_layers, 1, 4"),
+        (BUG_07, "4 * d_model", "2048"),
+        (BUG_07, "return self.output(h)", "return self.output(h).log_softmax(-1)"),
+        (BUG_07, "nn.Linear(d_model, vocab_size)", "nn.Linear(d_model, vocab_size, bias=False)"),
+        (BUG_07, "torch.zeros(max_len, d_model)", "torch.zeros(1, max_len, d_model)"),
+        (BUG_07, "pad = source == 0", "pad = source == 0; mask = mask & (target_in.shape[1] > 3)"),
     ],
 }

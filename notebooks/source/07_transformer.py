@@ -323,7 +323,7 @@ for wrong in ({"n_heads": 5}, {"norm": "middle"}, {"dropout": 1.5}, {"hidden_siz
 # ### The map of the model
 #
 # Document 004, §4.3, announces a case study and repeats its list of steps (E127). Here is one: the translation from section 1, as it ran through the shipped model. **Try:** follow the shapes from top to bottom; open
-# a cross-attention and look for 三 (three) in its heads; open the output; find the box with the most parameters.
+# a cross-attention and look for *three* in its heads (a row is named after what the decoder has just read: the row 了 writes 三, *three*); open the output; find the box with the most parameters.
 
 # %% id="map-view" concepts=["C26", "C27", "C28"] errata=["E127"] documents=["004 §4.3"]
 token = translator.tokenizer.token

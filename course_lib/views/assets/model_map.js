@@ -53,7 +53,7 @@ function keys(event, index) {
   if (to !== null && to !== undefined) { open(to); buttons[to].focus(); }
 }
 
-const opened = make("section", { class: "open", "aria-live": "polite" });
+const opened = make("section", { class: "open" }), heading = make("h2", { "aria-live": "polite" });
 const signed = (x, most) => colorAt(palette.signed, 0.5 + 0.5 * x / most);
 function cell(text, color) { const td = make("td", {}, text); td.style.background = color.css; td.style.color = color.ink; return td; }
 
@@ -85,7 +85,8 @@ function open(index) {
   const facts = make("table", { class: "facts" }, ...box.inputs.map(([what, sizes]) => line(what, shape(sizes))), line("out", shape(box.output)),
     line("parameters", box.parameters ? count(box.parameters) : shared), ...box.tensors.map(([name, sizes]) => line("\u00a0 " + name, shape(sizes))));
   const shown = box.values[0].length;
-  opened.replaceChildren(make("h2", {}, titleOf(box)), make("div", { class: "hint" }, `${box.name}${box.layer ? ` · ${box.stack} layer ${box.layer}` : ""} · ${box.code}`), facts,
+  heading.textContent = titleOf(box);
+  opened.replaceChildren(heading, make("div", { class: "hint" }, `${box.name}${box.layer ? ` · ${box.stack} layer ${box.layer}` : ""} · ${box.code}`), facts,
     ...(box.words ? [make("h4", {}, "What it predicts"), likely(box)] : []),
     ...(box.weights ? [make("h4", {}, "Who attends to whom (each row sums to 1)"), attention(box)] : []),
     make("h4", {}, `What comes out: the first ${shown} of ${box.output[box.output.length - 1]} numbers of each token`), numbers(box),
