@@ -41,6 +41,13 @@ def test_the_map_is_that_of_the_model(choices):
     model = build(**choices)
     config, found = model.config, boxes(model)
     assert model.training, "the mode is left as it was"
+    frames, found = [[box for box in found if bool(box.get("frame")) == framed] for framed in (True, False)]
+    assert [box["layer"] for box in frames] == [*range(1, config.n_layers + 1)] * 2
+    assert all(
+        box["parameters"]
+        == sum(b["parameters"] for b in found if (b["stack"], b["layer"]) == (box["stack"], box["layer"]))
+        for box in frames
+    )
     order = ["norm_1", "attention", "norm_2", "feed_forward"]
     decoder = ["norm_1", "self_attention", "norm_2", "cross_attention", "norm_3", "feed_forward"]
     if config.norm == "post":
@@ -102,6 +109,8 @@ def test_the_code_of_a_learners_part_is_shown():
     data = embedded(
         model_map(Transformer(CONFIG, Parts(DecoderLayer=Own, MultiHeadAttention=OwnAttention)), SOURCE, TARGET)
     )
+    layer = next(box["code"] for box in data["boxes"] if box["short"] == "decoder layer")
+    assert layer.endswith("Own · yours") and "marked_by_the_learner" in data["codes"][layer]
     key = next(box["code"] for box in data["boxes"] if box["short"] == "cross_attention")
     assert key.endswith("OwnAttention · yours") and '"""A learner\'s attention."""' in data["codes"][key]
     data = embedded(model_map(Transformer(CONFIG, Parts(scaled_dot_product_attention=one_head)), SOURCE, TARGET))
@@ -181,6 +190,8 @@ def test_a_click_opens_numbers_and_code(show):  # noqa: F811
     assert opened.locator("h2").inner_text() == "norm 2"
     page.keyboard.press("ArrowRight")
     assert frame.locator(".box.on").count() == 1 and "decoder" in frame.locator(".box.on").get_attribute("aria-label")
+    frame.get_by_role("button", name=re.compile("^decoder layer 1")).click()
+    assert "class DecoderLayer(nn.Module)" in opened.inner_text()
     output = frame.get_by_role("button", name=re.compile("^output"))
     output.click()
     assert "What it predicts" in opened.inner_text() and "shared" in output.inner_text()

@@ -5,6 +5,7 @@ import os
 import re
 import stat
 import time
+from dataclasses import fields
 
 import pytest
 import torch
@@ -12,10 +13,14 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
 from course_lib import attention, workshop
+from course_lib.config import ModelConfig
 from course_lib.errors import CourseError
 from course_lib.exercises import bank, exercise
 from course_lib.parts import REFERENCE, Parts
+from course_lib.torch_bridge import to_torch
+from course_lib.transformer import Transformer
 from course_lib.workshop import check, hint, home, my_parts, progress, quiz, solution
+from tests.unseen_answers import FEED, HEAD, MHA, NORM, RIGHT
 
 SOFTMAX = """\
 import torch
@@ -290,7 +295,6 @@ def test_a_changed_part_is_loaded_anew(kept):
 
 def test_a_model_is_built_from_them(kept):
     from course_lib.config import ModelConfig
-    from course_lib.transformer import Transformer
 
     keep(kept, "scaled_dot_product_attention", bank_source_of_attention())
     parts = my_parts()
@@ -393,3 +397,27 @@ def test_sheet_in_a_browser(lab_page):
     lab_page.click(options.first)
     lab_page.page.locator(".Feedback", has_text="document 000, §2.5").first.wait_for(timeout=5_000)
     assert lab_page.problems() == []
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_by_the_end_of_chapter_07_a_whole_model_is_ones_own(course_home, norm):
+    """Every part of ``Parts`` has an exercise; a model of learners' parts alone is PyTorch's, weight for weight."""
+    names = [part.name for part in fields(Parts)]
+    (course_home / "parts").mkdir()
+    for name in names:  # what a layer imports from the library is replaced by learners' code, too
+        whole = NORM + FEED + MHA + re.sub("from course_lib.*", "", RIGHT[name][0])
+        source = HEAD + (whole if name.endswith("coderLayer") else RIGHT[name][0])
+        (course_home / "parts" / f"{name}.py").write_text(source, encoding="utf-8")
+    parts = my_parts()
+    assert parts.mine() == names and parts.problems == ()
+    model = Transformer(ModelConfig(vocab_size=20, d_model=16, n_heads=4, d_ff=24, n_layers=2, norm=norm), parts).eval()
+    for module in model.modules():
+        library = type(module).__module__.startswith("course_lib.") and type(module).__name__ in names
+        assert not library, f"{type(module).__name__} is the library's"
+    source, target_in = torch.tensor([[5, 6, 7, 2], [8, 2, 0, 0]]), torch.tensor([[1, 9, 4], [1, 11, 12]])
+    padding = source == 0
+    states = to_torch(model)(
+        model.embed(source), model.embed_target(target_in), tgt_mask=torch.ones(3, 3, dtype=torch.bool).triu(1),
+        src_key_padding_mask=padding, memory_key_padding_mask=padding,
+    )  # fmt: skip
+    torch.testing.assert_close(model(source, target_in), model.logits(states), atol=1e-5, rtol=1e-4)

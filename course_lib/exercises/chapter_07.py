@@ -1365,7 +1365,7 @@ target_in)`.
 |---|---|
 | `embedding` | an `nn.Embedding` for ids, one for both sides; its vectors are multiplied by $\sqrt{d_{\text{model}}}$ |
 | `positions` | an `nn.Parameter` `[max_len, d_model]`: place $t$ gets row $t$, **added**, on both sides |
-| `transformer` | an `nn.Transformer`: `n_layers` in each stack, inner width `4 * d_model`, layers as PyTorch has them (post-norm, ReLU) |
+| `transformer` | an `nn.Transformer`: `n_layers` in each stack, inner width `4 * d_model`, post-norm and ReLU |
 | `output` | an `nn.Linear` to the vocabulary, with bias |
 
 - Id 0 is padding, and stands only at the end of sources. It must be invisible: in the encoder, and from the

@@ -103,7 +103,7 @@ def _trace(model: Transformer, source: Tensor, target_in: Tensor) -> tuple[list[
 
 
 def _boxes(model: Transformer, calls: list[Call], logits: Tensor, token: Callable[[int], str]) -> tuple[list, dict]:
-    boxes, codes, counted, passes, last = [], {}, {}, {}, None
+    boxes, codes, counted, passes = [], {}, {}, {}
     for call in calls:
         parent, _, short = call.name.rpartition(".")
         is_layer = parent.endswith(".layers")
@@ -111,14 +111,14 @@ def _boxes(model: Transformer, calls: list[Call], logits: Tensor, token: Callabl
         top = call.name in ("embedding", "target_embedding", "positions", "encoder.norm", "decoder.norm")
         if is_layer:  # its parts have run, and stand before it
             own = [box for box in boxes if box["layer"] == [call.name, passes.get(call.name, 0)]]
-            _mark_residuals(call, own, calls)
+            _mark_residuals(call, own)
+            boxes.insert(boxes.index(own[0]) if own else len(boxes), _layer_box(call, own, passes, codes))
             passes[call.name] = passes.get(call.name, 0) + 1
-            last = call
         elif (inside_layer and short != "residual") or top:
             layer = [parent, passes.get(parent, 0)] if inside_layer else None
             boxes.append(_box(call, short, layer, counted, codes))
     for box in boxes:
-        box.pop("call")
+        box.pop("call", None)
     boxes.append(_output_box(model, calls, logits, token, counted, codes))
     numbers: dict[tuple, int] = {}
     for box in boxes:  # layers are numbered as they run, shared ones too
@@ -126,7 +126,6 @@ def _boxes(model: Transformer, calls: list[Call], logits: Tensor, token: Callabl
             key = (box["stack"], *box["layer"])
             numbers.setdefault(key, 1 + sum(known[0] == box["stack"] for known in numbers))
             box["layer"] = numbers[key]
-    assert last is not None
     return boxes, codes
 
 
@@ -153,7 +152,21 @@ def _box(call: Call, short: str, layer: list | None, counted: dict, codes: dict)
     }  # fmt: skip
 
 
-def _mark_residuals(layer: Call, boxes: list[dict], calls: list[Call]) -> None:
+def _layer_box(call: Call, own: list[dict], passes: dict, codes: dict) -> dict:
+    """The frame around the boxes of a layer; a layer that runs again costs nothing new."""
+    stream, *others = call.inputs
+    named = [["mask, True = may attend" if x.dtype == torch.bool else "memory", list(x.shape)] for x in others]
+    stack = call.name.split(".")[0]
+    return {
+        "name": call.name, "short": f"{stack} layer", "side": call.side, "stack": stack, "frame": True,
+        "layer": [call.name, passes.get(call.name, 0)], "inputs": [["in", list(stream.shape)], *named],
+        "output": list(call.output.shape), "parameters": sum(box["parameters"] for box in own), "tensors": [],
+        "same": [call.name] if call.name in passes else [], "values": rounded(call.output[0, :, :SHOWN_FEATURES], 3),
+        "residual": False, "weights": None, "words": None, "cross": False, "code": _code(type(call.module), codes),
+    }  # fmt: skip
+
+
+def _mark_residuals(layer: Call, boxes: list[dict]) -> None:
     """Find by their numbers the sub-layers whose output is added to something that was there before."""
     known = [layer.inputs[0]]
     for box, following in zip(boxes, [*boxes[1:], None]):

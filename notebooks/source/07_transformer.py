@@ -511,15 +511,15 @@ last, other = target.clone(), source.clone()
 last[:, -1] += 3
 other[1] += 3 * torch.randn(5, 32)
 blocked = ~masks.causal_mask(5)
+print("                                 place 0 changes when      sentence 0 changes when")
+print("                                 its last word is edited   sentence 1 is edited")
 with torch.no_grad():
-    for first in (True, False):
+    for first, mask in ((True, None), (True, blocked), (False, None)):
         inner = nn.Transformer(32, 4, 1, 1, 64, 0.0, batch_first=first).eval()
-        for mask in (None, blocked) if first else (None,):
-            before = inner(source, target, tgt_mask=mask)
-            later = (inner(source, last, tgt_mask=mask) - before)[0, 0].abs().max().item()
-            neighbour = (inner(other, target, tgt_mask=mask) - before)[0].abs().max().item()
-            print(f"batch_first={first!s:5} mask {'causal' if mask is not None else 'none':6}  last word edited: place 0 changes by {later:.2f}   "
-                  f"sentence 1 edited: sentence 0 changes by {neighbour:.2f}")
+        before = inner(source, target, tgt_mask=mask)
+        later = (inner(source, last, tgt_mask=mask) - before)[0, 0].abs().max().item()
+        neighbour = (inner(other, target, tgt_mask=mask) - before)[0].abs().max().item()
+        print(f"batch_first={first!s:5} {'causal mask' if mask is not None else 'no mask':12} {later:12.2f} {neighbour:24.2f}")
 
 # %% [markdown] id="class-003" concepts=["C20", "C28"] errata=["E089", "E090", "E091", "E093", "E094"] documents=["003 §4"]
 # ### The class of document 003

@@ -25,7 +25,7 @@ function draw() {
   const hit = (numbers) => numbers.map((x, i) => [x, i]).filter(([x]) => x > 0).map(([, i]) => i);
   tables.replaceChildren(
     make("table", {}, make("caption", {}, "Encoder"),
-      row("source: click a token to edit it", data.source.map((t, i) => chip("source", i, t))), row("its vector changes by", after.memory.map(change))),
+      row("source: click to edit", data.source.map((t, i) => chip("source", i, t))), row("its vector changes by", after.memory.map(change))),
     make("table", {}, make("caption", {}, "Decoder: the same target twice, read one place later than written"),
       row("place", data.reads.map((_, i) => make("td", {}, String(i)))),
       row("reads: click to edit", data.reads.map((t, i) => chip("target", i, t))), row("is to write", data.writes.map((t) => make("td", { class: "says" }, t))),

@@ -1,16 +1,16 @@
 // data: boxes (in the order in which they ran), codes (name -> source), words, total, logits, ids, facts.
 const shape = (sizes) => `[${sizes.join(", ")}]`, count = (n) => n.toLocaleString("en");
-const kinds = [["attention", palette.heads[0]], ["feed", palette.heads[2]], ["norm", palette.heads[3]], ["", palette.heads[1]]];
+const kinds = [["attention", palette.heads[0]], ["feed", palette.heads[2]], ["norm", palette.heads[3]], ["layer", "#59636e"], ["", palette.heads[1]]];
 const colorOf = (box) => kinds.find(([part]) => box.short.includes(part))[1];
-const titles = { embedding: "token vectors", target_embedding: "token vectors", positions: "positions", output: "output: to the vocabulary" };
-const titleOf = (box) => titles[box.short] || box.short.replace("_", " ").replace("feed forward", "feed-forward");
+const titles = { embedding: "token vectors", target_embedding: "token vectors", positions: "positions", output: "output" };
+const titleOf = (box) => box.frame ? `${box.short} ${box.layer}` : titles[box.short] || box.short.replace("_", " ").replace("feed forward", "feed-forward");
 const state = { box: 0, head: 0 };
 const buttons = [];
 
 function button(box, index) {
   const note = box.parameters ? count(box.parameters) : box.same.length ? "shared" : "0";
-  const element = make("button", { type: "button", class: "box", onclick: () => open(index), onkeydown: (event) => keys(event, index),
-    "aria-label": `${titleOf(box)}, ${box.layer ? `${box.stack} layer ${box.layer}, ` : ""}gives ${shape(box.output)}, ${note} parameters` },
+  const element = make("button", { type: "button", class: box.frame ? "box frame" : "box", onclick: () => open(index), onkeydown: (event) => keys(event, index),
+    "aria-label": `${titleOf(box)}, ${box.layer && !box.frame ? `${box.stack} layer ${box.layer}, ` : ""}gives ${shape(box.output)}, ${note} parameters` },
     make("span", {}, titleOf(box)), make("small", {}, note));
   element.style.setProperty("--kind", colorOf(box));
   buttons[index] = element;
@@ -23,17 +23,17 @@ function column(side, name, first) {
   let group = null, layer = null;
   data.boxes.forEach((box, index) => {
     if (box.side !== side) return;
-    if (box.layer !== layer) { layer = box.layer; group = null; }
-    if (layer && !group) {
-      const all = data.boxes.filter((b) => b.side === side && b.layer === layer), own = all.reduce((n, b) => n + b.parameters, 0);
-      group = make("div", { class: "group", role: "group", "aria-label": `${box.stack} layer ${layer}` },
-        make("div", { class: "name" }, make("b", {}, `${box.stack} layer ${layer}`), make("span", {}, own ? count(own) : "the same weights again")));
+    layer = box.layer;
+    if (!layer) group = null;
+    if (box.frame) {
+      group = make("div", { class: "group", role: "group", "aria-label": `${box.stack} layer ${layer}` }, button(box, index));
       parts.push(group);
+      return;
     }
     const into = group ? (x) => group.append(x) : (x) => parts.push(x);
     if (box.cross) into(make("span", { class: "memory" }, `keys, values ← memory ${shape(box.inputs[1][1])}`));
     into(button(box, index));
-    if (box.residual) into(make("span", { class: "plus" }, "⊕ added to what came in"));
+    if (box.residual) into(make("span", { class: "plus" }, "⊕ what came in is added"));
     const next = data.boxes.slice(index + 1).find((b) => b.side === side);
     if (!next || !layer || next.layer !== layer) parts.push(flow(shape(box.output) + (box.short.includes("embedding") ? " × √D" : !next && side === "source" ? " = memory" : !next ? " = logits" : "")));
   });
@@ -91,10 +91,17 @@ function open(index) {
     ...(box.weights ? [make("h4", {}, "Who attends to whom (each row sums to 1)"), attention(box)] : []),
     make("h4", {}, `What comes out: the first ${shown} of ${box.output[box.output.length - 1]} numbers of each token`), numbers(box),
     make("h4", {}, `Its code: ${box.code}`), make("pre", { tabindex: 0 }, data.codes[box.code]));
+  beside();
+}
+// The opened box stands at the height of the one that was clicked, as far as the map reaches.
+function beside() {
+  const top = map.getBoundingClientRect().top, room = map.offsetHeight - opened.offsetHeight;
+  opened.style.marginTop = `${clamp(buttons[state.box].getBoundingClientRect().top - top - 40, 0, Math.max(0, room))}px`;
 }
 
+const map = make("div", { class: "map" }, column("source", "Encoder: reads", data.ids[0]), column("target", "Decoder: writes", data.ids[1]));
 const hint = make("span", { class: "hint" });
 hint.innerHTML = "Click a box, or move with <kbd>↑</kbd> <kbd>↓</kbd> <kbd>←</kbd> <kbd>→</kbd>. The number in a box: its parameters.";
 view.append(make("div", { class: "bar" }, make("b", {}, `${count(data.total)} parameters`), make("span", { class: "label" }, data.facts), hint),
-  make("div", { class: "whole" }, make("div", { class: "map" }, column("source", "Encoder: reads the source", data.ids[0]), column("target", "Decoder: writes the target", data.ids[1])), opened));
+  make("div", { class: "whole" }, map, opened));
 open(Math.max(0, data.boxes.findIndex((box) => box.cross)));
