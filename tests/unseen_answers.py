@@ -1402,6 +1402,9 @@ WRONG |= {
         (EMBEDDED, "return vectors, mask", "return vectors"),
         (EMBEDDED, "return vectors, mask", "return vectors * mask[:, 0, 0, :, None], mask"),
         (EMBEDDED, "sequence + [pad_id] * (longest - len(sequence))", "[pad_id] * (longest - len(sequence)) + sequence"),
+    ],
+}
+
 # ---- chapter 07 ------------------------------------------------------------------------------------------------------
 SHIFT = """
 def shift_right(ids, bos_id):
