@@ -1,13 +1,15 @@
 """A load test: 200 submissions, every tenth hostile. `python -m tests.battery.load --jobs 2`; it takes minutes.
 
 Prints submissions a minute, the processor time of one, and the most memory that all processes took together; fails if
-anything was lost, or if an honest submission did not get its marks.
+anything was lost, or if an honest submission did not get its marks. With --overhead: what the jail costs, measured with
+submissions that run by turns in a jail and as a plain process.
 """
 
 import argparse
 import json
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -16,6 +18,9 @@ import time
 from itertools import cycle
 from pathlib import Path
 
+from course_lib.exercises import chapter_exercises
+from course_lib.grading import sources, workers
+from course_lib.grading.judge import judge
 from tests.battery.correct import CORRECT
 from tests.battery.hostile import ATTACKS
 
@@ -25,7 +30,9 @@ ROOT = Path(__file__).resolve().parents[2]
 def fill(folder: Path, count: int, every: int, only: str | None = None) -> dict[str, bool]:
     """Write the submissions; for each whether it is honest."""
     quick = {name: text for name, text in CORRECT.items() if name != "waits.ipynb" and only in (None, name)}
-    honest, hostile = cycle(quick.items()), cycle(ATTACKS.items())
+    attacks = list(ATTACKS.items())
+    spread = attacks[:: max(len(attacks) * every // count, 1)]  # of every kind some
+    honest, hostile = cycle(quick.items()), cycle(spread)
     kinds = {}
     for number in range(count):
         bad = bool(every) and number % every == every - 1
@@ -51,6 +58,25 @@ def tree_memory(pid: int) -> int:
     return total
 
 
+def overhead(rounds: int = 15) -> None:
+    """Seconds for a whole submission, from the fork to the last check, by turns in a jail and as a plain process."""
+    limits, seconds = workers.Limits(), {"jail": [], "process": []}
+    templates = {level: workers.Template(level, limits) for level in seconds}
+    cells = sources.from_history([CORRECT["plain.py"]])
+    for _ in range(rounds + 1):
+        for level, template in templates.items():
+            started = time.monotonic()
+            running = workers.Submitted(template, cells, limits)
+            results = [judge(exercise, running.observe(exercise), 1) for exercise in chapter_exercises(3)]
+            running.close()
+            seconds[level].append(time.monotonic() - started)
+            assert all(result.passed for result in results)
+    for template in templates.values():
+        template.close()
+    jail, plain = (statistics.median(seconds[level][1:]) for level in ("jail", "process"))  # the first is cold
+    print(f"median of {rounds}: jail {jail:.3f} s, plain process {plain:.3f} s, ratio {jail / plain:.2f}")
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--count", type=int, default=200)
@@ -58,7 +84,11 @@ def main() -> None:
     options.add_argument("--jobs", type=int, default=2)
     options.add_argument("--isolation", default="auto")
     options.add_argument("--only", help="the same honest submission every time, plain.py say")
+    options.add_argument("--overhead", action="store_true")
     given = options.parse_args()
+    if given.overhead:
+        overhead()
+        return
     with tempfile.TemporaryDirectory() as folder:
         submissions, out = Path(folder, "submissions"), Path(folder, "out")
         submissions.mkdir()
