@@ -164,6 +164,32 @@ def test_the_classroom_workflow_judges_every_check(tmp_path):
     assert "not_attempted" not in cell(notebook, "softmax").source
 
 
+def test_the_classroom_workflow_judges_what_is_pushed(tmp_path):
+    """Its own shell lines, as GitHub runs them, and then the first of its graders."""
+    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed, so the workflow cannot be read")
+    repository, bin = tmp_path / "repository", tmp_path / "bin"
+    assert export("classroom", repository) == 0
+    bin.mkdir()
+    for name, line in [("course", f'exec "{sys.executable}" -m course_lib.cli "$@"'), ("sudo", "exit 1")]:
+        (bin / name).write_text(f"#!/bin/sh\n{line}\n")
+        (bin / name).chmod(0o755)
+    there = environment(PATH=f"{bin}:{os.environ['PATH']}", RUNNER_TEMP=str(tmp_path))
+    workflow = yaml.safe_load((repository / ".github/workflows/classroom.yml").read_text("utf-8"))
+    steps = workflow["jobs"]["judge"]["steps"]
+    notebook = nbformat.read(repository / "softmax.ipynb", 4)
+    cell(notebook, "softmax").source = "def softmax(x):\n    return (x - x.logsumexp(-1, keepdim=True)).exp()"
+    nbformat.write(notebook, repository / "softmax.ipynb")
+    commands = [next(step["run"] for step in steps if step.get("name") == "Judge")]
+    graders = {step["id"]: step["with"]["command"] for step in steps if "command-grader" in step.get("uses", "")}
+    commands += [graders["softmax-values"].replace("python ", f"{sys.executable} "), graders["spot-the-bug-03-values"]]
+    done = [
+        subprocess.run(["bash", "-e", "-c", command], cwd=repository, env=there, capture_output=True, text=True)
+        for command in commands
+    ]
+    assert [one.returncode for one in done[:2]] == [0, 0], done[0].stderr + done[1].stdout
+    assert done[2].returncode != 0
+
+
 def test_what_the_classroom_workflow_calls_says_pass_and_fail(tmp_path):
     assert export("classroom", tmp_path) == 0
     check = {"id": "values", "points": 0, "max_points": 3, "status": "failed", "message": "expected 1, got 2"}

@@ -31,6 +31,7 @@ jobs:
         run: pip install --extra-index-url https://download.pytorch.org/whl/cpu "transformer-workshop @ {home}"
       - name: Judge
         run: |
+          sudo -n sysctl -q kernel.apparmor_restrict_unprivileged_userns=0 || true  # or Ubuntu allows no jail
           grade() {{ course grade . --out "$RUNNER_TEMP/results" {options} "$@"; }}
           grade --isolation auto || grade --isolation process
       - uses: actions/upload-artifact@v4
