@@ -28,7 +28,7 @@ import torch
 from course_lib.cli import main
 from course_lib.errors import CourseError
 from course_lib.exercises import bank, chapter_exercises, exercise, exercises_of
-from course_lib.grading import batch, jail, sources, worker, workers
+from course_lib.grading import batch, in_process, jail, sources, worker, workers
 from course_lib.grading.judge import judge
 from tests.battery.correct import CORRECT, PLAIN
 from tests.battery.hostile import ATTACKS, BROKEN
@@ -222,8 +222,6 @@ WRONG = {
 @needs_jail
 def test_every_misconception_is_named_as_it_is_in_a_notebook():
     """What the judge hears from a jailed worker names the same misconception as what it hears in this process."""
-    from course_lib.grading import in_process
-
     template = workers.Template("jail", workers.Limits(call=10))
     try:
         for id, by_name in WRONG.items():
@@ -626,8 +624,9 @@ def test_a_class_derived_from_the_librarys_is_the_librarys():
     class Mine(MultiHeadAttention):
         pass
 
-    assert worker.is_librarys(reference, Mine) and worker.is_librarys(reference, Mine(4, 2))
-    assert not worker.is_librarys(reference, torch.nn.MultiheadAttention)
+    own = worker.the_librarys(reference)
+    assert in_process.is_librarys(own, Mine) and in_process.is_librarys(own, Mine(4, 2))
+    assert not in_process.is_librarys(own, torch.nn.MultiheadAttention)
 
 
 def test_numbers_by_hand_are_pointed_out():

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import FunctionType, MethodType, ModuleType
 
 import torch
 
@@ -118,7 +118,7 @@ def observe_object(
 
 def observer(exercise: Exercise, submission: object) -> Callable[[Check, dict], Observation]:
     """What `judge` asks about an object in this process; the library's own object is recognised and not run."""
-    if is_librarys(exercise, submission):
+    if is_librarys(exercise.reference, submission):
         return lambda check, inputs: Observation("library")
     return partial(observe_object, submission)
 
@@ -128,14 +128,25 @@ def missing(message: str) -> Callable[[Check, dict], Observation]:
     return lambda check, inputs: Observation("missing", message=message)
 
 
-def is_librarys(exercise: Exercise, submission: object) -> bool:
-    """Whether an object is the library's own, a partial or wrapper of it, or a class derived from it."""
-    while isinstance(submission, partial):
-        submission = submission.func
-    if isinstance(submission, type):
-        return exercise.reference in submission.__mro__
-    wrapped = submission.__dict__.get("__wrapped__") if isinstance(submission, FunctionType) else None
-    return exercise.reference in (submission, wrapped)
+def is_librarys(own: object, submission: object) -> bool:
+    """Whether an object is the library's own, or only wraps it: a partial, a method, a subclass, a copy of its code."""
+    for _ in range(20):
+        if own is None or submission is own:
+            return own is not None
+        if isinstance(own, type) and (
+            own in submission.__mro__ if isinstance(submission, type) else isinstance(submission, own)
+        ):
+            return True
+        if isinstance(submission, partial):
+            submission = submission.func
+        elif isinstance(submission, MethodType):
+            submission = submission.__func__
+        elif isinstance(submission, FunctionType) and "__wrapped__" in submission.__dict__:
+            submission = submission.__dict__["__wrapped__"]
+        else:
+            code = getattr(own, "__code__", None)
+            return isinstance(submission, FunctionType) and code is not None and submission.__code__ == code
+    return False
 
 
 def one_line(error: BaseException) -> str:

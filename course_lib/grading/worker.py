@@ -24,8 +24,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterator
-from functools import partial
-from types import FunctionType, MethodType, ModuleType, SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 from course_lib.grading import jail
 
@@ -183,7 +182,7 @@ def serve(reading: int, writing: int) -> None:
         name = question["name"]
         if name not in loaded.namespace:
             seen = Observation("missing", message=f"not attempted: `{name}` is not defined")
-        elif is_librarys(question["reference"], loaded.namespace[name]):
+        elif in_process.is_librarys(the_librarys(question["reference"]), loaded.namespace[name]):
             seen = Observation("library")
         else:
             check = SimpleNamespace(observe=_observer(question["observe"], question["function"]))
@@ -208,32 +207,9 @@ def serve(reading: int, writing: int) -> None:
             channel.send({**answer, "status": "raised", "value": None, "message": message, "where": ""})
 
 
-def is_librarys(reference: list, submission: object) -> bool:
-    """Whether an object is the library's own, or only wraps it: a partial, a method, a subclass, a copy of its code.
-
-    Args:
-        reference: the module and the name of the library's own; empty where it cannot be imported.
-    """
-    if not reference:
-        return False
-    own = getattr(importlib.import_module(reference[0]), reference[1], None)
-    seen = 0
-    while own is not None and seen < 20:
-        seen += 1
-        if submission is own or (isinstance(submission, type) and isinstance(own, type) and own in submission.__mro__):
-            return True
-        if isinstance(own, type) and isinstance(submission, own):
-            return True
-        if isinstance(submission, partial):
-            submission = submission.func
-        elif isinstance(submission, MethodType):
-            submission = submission.__func__
-        elif isinstance(submission, FunctionType) and "__wrapped__" in submission.__dict__:
-            submission = submission.__dict__["__wrapped__"]
-        else:
-            code = getattr(own, "__code__", None)
-            return isinstance(submission, FunctionType) and code is not None and submission.__code__ == code
-    return False
+def the_librarys(reference: list) -> object:
+    """The library's own of an exercise, by its module and name; None where a worker cannot see it (empty)."""
+    return getattr(importlib.import_module(reference[0]), reference[1], None) if reference else None
 
 
 class Silence:
