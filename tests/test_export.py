@@ -306,7 +306,7 @@ def test_otter_itself_grades_it(tmp_path, graders):
         (["moodle", "--chapter", "3"], "choose gradescope, classroom, nbgrader, otter"),
         (["otter"], "choose --chapter 3"),
         (["otter", "--chapter", "77"], "no exercises for chapter 77"),
-        (["otter", "--exercise", "sofmax"], "did you mean softmax?"),
+        (["otter", "--exercise", "sofmax"], "did you mean softmax"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, capsys, arguments, said):

@@ -471,7 +471,7 @@ def test_a_line_of_a_roster_that_says_too_little_is_named(tmp_path, line, said):
     [
         (["nowhere", "--out", "out"], "nowhere is not a folder"),
         (["empty", "--out", "out"], "there is no notebook"),
-        (["class", "--out", "out", "--exercise", "sofmax"], "did you mean softmax?"),
+        (["class", "--out", "out", "--exercise", "sofmax"], "did you mean softmax"),
         (["class", "--out", "out", "--isolation", "prison"], "choose auto, jail, docker, process"),
         (["class", "--out", "out", "--roster", "nothing.csv"], "cannot be read"),
         (["class", "--out", "out", "--roster", "class/ann.py"], "has no column"),

@@ -410,11 +410,13 @@ class _Judge:
             self.process.start()
         inside.close()
         self.entry: Entry | None = None
-        self.until = 0.0
+        self.until, self.warm = 0.0, False
 
     def give(self, entry: Entry) -> None:
         self.entry = entry
-        self.until = time.monotonic() + self.settings.limits.total + JUDGE_SECONDS + workers.TEMPLATE_SECONDS
+        self.until = time.monotonic() + self.settings.limits.total + JUDGE_SECONDS
+        self.until += 0 if self.warm else workers.TEMPLATE_SECONDS
+        self.warm = True
         with suppress(OSError):  # it is gone: `answer` says so
             self.pipe.send(entry)
 

@@ -85,8 +85,7 @@ def submission_page(batch: Batch, record: dict) -> str:
                 "attempted": seen and not record.get("unreadable"),
                 "full": one["points"] == one["max_points"],
                 "again": found.read_again if stumbled else "",
-                "chapter": found.chapter,
-                "minutes": found.minutes,
+                "link": chapter_link(found.chapter),
             }
         )
     return _page("submission.html", batch, record=record, exercises=exercises)

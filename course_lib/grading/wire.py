@@ -22,7 +22,7 @@ from course_lib.grading.values import Foreign, type_name
 PREFIX = struct.Struct("<IQ")
 MAX_HEADER = 2 << 20
 MAX_BODY = 64 << 20
-MAX_NODES = 50_000
+MAX_NODES = 20_000  # a dict of so many keys that all collide takes a second
 MAX_DEPTH = 40
 MAX_AXES = 16
 MAX_TEXT = 20_000

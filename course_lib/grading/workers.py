@@ -469,7 +469,7 @@ class Submitted:
 
     def _undefined(self, name: str) -> Observation | None:
         """Why a name is not defined, if a cell that should have defined it went wrong."""
-        defines = re.compile(rf"^\s*((async )?def|class) +{name}\b|^{name} *=", re.MULTILINE)
+        defines = re.compile(rf"^[ \t]*((async )?def|class) +{name}\b|^{name} *=", re.MULTILINE)
         for cell in self.cells:
             flag = next((flag for flag in self.cell_flags if flag.startswith((f"{cell.name}:", f"{cell.name} "))), None)
             if flag and defines.search(cell.source):
