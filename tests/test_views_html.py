@@ -11,11 +11,13 @@ import torch
 from course_lib.attention import scaled_dot_product_attention
 from course_lib.errors import CourseError
 from course_lib.masks import causal_mask
+from course_lib.recurrent import receptive_field
 from course_lib.views import (
     alignment_stepper,
     attention_heatmap,
     attention_stages,
     bertviz_view,
+    receptive_field_explorer,
     translate_and_attend,
 )
 from course_lib.views.palette import HEADS
@@ -408,6 +410,42 @@ def test_the_guess_comes_before_the_weight(show):
     last.locator("tbody tr").nth(0).locator("td").nth(0).click()
     frame.get_by_role("button", name="0.6 or more").click()
     assert "Right! (1 of 2 right so far)" in frame.locator(".opened").inner_text()
+
+
+def test_receptive_fields_are_counted(show):
+    page, frame = show(receptive_field_explorer())
+    assert frame.locator("svg").count() == 0  # a guess comes first
+    frame.get_by_role("button", name="12", exact=True).click()
+    assert "Not quite" in frame.locator("main").inner_text()
+    convolutions, attention = (frame.locator(".panel p").nth(i) for i in (0, 1))
+    picture = frame.locator("svg").first
+
+    def press(group, name):
+        frame.get_by_role("group", name=group).get_by_role("button", name=name, exact=True).click()
+
+    def point_at(output):
+        width = picture.bounding_box()["width"]
+        picture.hover(position={"x": (15 + 22 * output) / (30 + 22 * 23) * width, "y": 12})
+
+    for kernel, layers, growth in ((3, 4, 1), (2, 5, 1), (5, 2, 1), (2, 4, 2), (3, 3, 2), (5, 5, 2)):
+        press("kernel size", str(kernel))
+        press("layers", str(layers))
+        press("dilation", "doubling" if growth == 2 else "none")
+        point_at(23)
+        seen = min(24, receptive_field(kernel, layers, growth))
+        assert f"Output 23 sees {seen} of 24" in convolutions.inner_text()
+        assert "Output 23 sees 24 of 24" in attention.inner_text()
+        assert picture.locator("circle.seen").count() >= seen
+    press("dilation", "none")
+    press("kernel size", "3")
+    press("layers", "4")
+    point_at(5)
+    assert "Output 5 sees 6 of 24: inputs 0 to 5; 9 where the sequence goes on" in convolutions.inner_text()
+    press("may see", "both sides")
+    picture.focus()
+    page.keyboard.press("ArrowRight")
+    assert "Output 6 sees 9 of 24: inputs 2 to 10." in convolutions.inner_text()
+    assert "Output 6 sees 24 of 24: inputs 0 to 23." in attention.inner_text()
 
 
 @pytest.mark.parametrize("view", ["head", "model"])

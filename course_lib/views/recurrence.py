@@ -14,8 +14,8 @@ D_IN, D_STATE, LONGEST = 6, 24, 100
 FLOOR, CEILING = 1e-26, 1e12  # what is smaller or larger is drawn there
 STYLES = {
     "rnn": ("RNN", BLUE, "-"),
-    "lstm": ("LSTM as PyTorch starts it", ORANGE, "--"),
-    "forget": ("LSTM with forget bias", GREEN, "-."),
+    "lstm": ("LSTM, fresh", ORANGE, "--"),
+    "forget": ("LSTM, forget bias set", GREEN, "-."),
 }
 
 
@@ -72,13 +72,13 @@ def gradient_explorer(predict=True):
     }
     for name in ("radius", "forget_bias", "length", "distance", "seed"):
         controls[name].layout.width = "260px"
-    picture, move = Picture(820, 330), None
+    picture = Picture(820, 330)
     move = _curves(picture)
     message, numbers = text(), {}
 
     def draw(radius, bend, forget_bias, length, distance, seed):
-        controls["distance"].max = length - 1
-        distance = min(distance, length - 1)
+        controls["distance"].max = length - 1  # moves the distance along where it is too large
+        distance = controls["distance"].value
         numbers["rnn"] = influence("rnn", radius, bend, length, seed)
         numbers["lstm"] = influence("lstm", None, True, length, seed)
         numbers["forget"] = influence("forget", forget_bias, True, length, seed)
@@ -277,9 +277,9 @@ def _costs(picture):
             xlim=(LENGTHS[0], LENGTHS[-1]), ylim=(1e4, 1e14),
         )  # fmt: skip
         axes.grid(color=GRID)
-        crossing = axes.axvline(1, color=MUTED, linewidth=1)
+        crossing = axes.axvline(1, ymax=0.62, color=MUTED, linewidth=1)
         where = axes.text(0, 2.5e4, "", fontsize=8, color=MUTED)
-        cursor = axes.axvline(1, color=MUTED, linewidth=1, linestyle=":")
+        cursor = axes.axvline(1, ymax=0.62, color=MUTED, linewidth=1, linestyle=":")
         for kind, (name, color, style) in KINDS.items():
             (lines[kind],) = axes.plot([], [], color=color, linestyle=style, linewidth=2.2, label=name)
             (dots[kind],) = axes.plot([], [], "o", color=color, markersize=6)

@@ -39,7 +39,7 @@ torch.set_printoptions(precision=3, sci_mode=False)
 #
 # > The **keys** that my grandmother kept in a box on the shelf behind the kitchen door **were** lost.
 #
-# *Were*, not *was*: the word that decides stands fourteen words back. A network that reads from left to right has to carry it all the
+# *Were*, not *was*: the word that decides stands fifteen words back. A network that reads from left to right has to carry it all the
 # way, and when it gets the verb wrong in training, the blame has to come all the way back. **How far does blame travel, and what does
 # another way of reading cost?**
 
@@ -284,7 +284,7 @@ for kind, toy in (("RNN", lambda *w: run_rnn(x, *w, h_0)), ("LSTM", lambda *w: r
 # ### A convolutional classifier
 #
 # Kim 2014, *Convolutional Neural Networks for Sentence Classification*: windows of several widths run over the word vectors, each filter keeps its **maximum over time**, and a linear layer with a
-# softmax decides. Document 001, §1.2, calls it “ConvSVM”, with a support vector machine, by “Kim et al.” (E038): no such model was published, and Kim wrote alone. Below it learns to
+# softmax decides. Document 001, §1.2, calls it “ConvSVM”, with a support vector machine, by “Kim et al.” (E038): no such model was published, and Kim wrote alone. (Dropout before the last layer is left out here.) Below it learns to
 # find the pattern *7 8 9*, in this order, anywhere in 20 tokens; every text contains all three.
 
 # %% id="textcnn-shown" concepts=["C04"] errata=["E038"] documents=["001 §1.2"]
@@ -386,7 +386,7 @@ assert passed[64][2] > 0.9 > 0.2 > passed[64][10] and passed[64][6] > passed[16]
 #
 # ### How far back does a gradient reach?
 #
-# Three networks with fresh weights read random numbers. The picture shows how much the last state still depends on an input at each distance, on a log axis. **Try:** “linear” with a size of 0.9 and then 1.1: straight lines, your powers.
+# Three networks with fresh weights read random numbers. The RNN’s $W_h$ makes every vector longer or shorter by the same factor, its “size”. The picture shows how much the last state still depends on an input at each distance, on a log axis. **Try:** “linear” with a size of 0.9 and then 1.1: straight lines, your powers.
 # Back to tanh: is there a size of $W_h$ at which the RNN neither vanishes nor explodes, for every choice of weights? Then move the forget bias from 0 to 6.
 
 # %% id="gradient-view" concepts=["C02", "C03"] errata=["E036"] documents=["001 §1.1"]
@@ -394,7 +394,8 @@ gradient_explorer()
 
 # %% [markdown] id="gradient-seen" concepts=["C02", "C03"] errata=["E036"]
 # Document 001, §1.1, says that RNN and LSTM capture long-range dependencies (E036). An RNN’s gradient is gone after some dozen steps, and that of a *fresh* LSTM, too, since its forget
-# gates stand near one half. With a forget bias it stays. The numbers, in PyTorch’s own modules:
+# gates stand near one half. With a forget bias it stays. An RNN can be balanced, with a size somewhere between 1.3 and 1.5 here, but on a knife’s edge: a little less vanishes, a little more explodes. The
+# numbers, in PyTorch’s own modules:
 
 # %% id="gradient-numbers" concepts=["C02", "C03"] errata=["E036"] documents=["001 §1.1"]
 def reach_of(make, length):
@@ -503,8 +504,8 @@ with torch.no_grad():
     print(f"recurrence, n = 256: one sequence {alone:.2f} ms; 16 sequences together {together:.2f} ms, {together / 16:.2f} ms each")
 
 # %% [markdown] id="clock-seen" concepts=["C07"] errata=["E037", "E096", "E041"]
-# The recurrence grows like $n$, whatever the machine: its steps wait for each other. Attention grows faster and faster, but everything in it may be done at once, and the more cores there are, the more of it *is*: on two
-# cores it gains little, on a graphics card with thousands of them a lot. Document 001, §1.1, says that RNNs cannot compute in parallel (E037): over time they cannot; over the
+# The recurrence grows like $n$, whatever the machine: its steps wait for each other. Attention grows faster and faster, but everything in it may be done at once, and the more cores there are, the more of it *is*. Two
+# gain little from that; graphics cards have thousands. Document 001, §1.1, says that RNNs cannot compute in parallel (E037): over time they cannot; over the
 # batch and the features they do, as the last line shows.
 
 # %% [markdown] id="break" concepts=["C02"]
@@ -567,7 +568,7 @@ for name, layer in (("padded on both sides", lambda x: same(x.mT).mT), ("on the 
 #
 # ### “One element after the other”
 #
-# Document 004, §1 (E100): sequence models work through their input element by element. Three paragraphs on it lists the CNN and the Transformer among them. To compute output 20 alone:
+# Document 004, §1 (E100): sequence models work through their input element by element. Its next section lists the CNN and the Transformer among them. To compute output 20 alone:
 
 # %% id="one-by-one" concepts=["C01", "C07"] errata=["E100"] documents=["004 §1", "004 §2.1"]
 torch.manual_seed(0)
