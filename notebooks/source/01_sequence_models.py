@@ -162,8 +162,11 @@ assert abs(c_1.item() - 2.142) < 1e-3 and abs(h_1.item() - 0.486) < 1e-3 and abs
 # %% [markdown] id="lstm-road" concepts=["C03"]
 # The slope from memory to memory is $\sigma(f)$: no matrix, no tanh. With the gate at 0.99, 100 steps leave $0.99^{100} = 0.37$. That is the whole trick.
 # The memory of 1997 had no forget gate and so a slope of exactly 1; it could not let go of anything, and Gers et al. 2000 added the gate.
+
+# %% [markdown] id="gru-by-hand" concepts=["C03"] documents=["004 §2.1"]
+# ### A GRU, by hand
 #
-# The **GRU** (Cho et al. 2014) has no second vector and two gates: $h' = (1 - z)\,n + z\,h$. How much is kept and how much is renewed is one decision, $z$; a second gate, $r$, may
+# The *gated recurrent unit* (Cho et al. 2014) has no second vector and two gates: $h' = (1 - z)\,n + z\,h$. How much is kept and how much is renewed is one decision, $z$; a second gate, $r$, may
 # hide the old state from the new content $n = \tanh(\dots)$. With $h = 0.5$, $z = \sigma(2) = 0.881$ and $n = \tanh 1 = 0.762$: $h' = 0.119 \cdot 0.762 + 0.881 \cdot 0.5 = 0.531$. Per step it has three
 # blocks of weights where an RNN has one, and the LSTM four:
 
@@ -394,8 +397,8 @@ gradient_explorer()
 
 # %% [markdown] id="gradient-seen" concepts=["C02", "C03"] errata=["E036"]
 # Document 001, §1.1, says that RNN and LSTM capture long-range dependencies (E036). An RNN’s gradient is gone after some dozen steps, and that of a *fresh* LSTM, too, since its forget
-# gates stand near one half. With a forget bias it stays. An RNN can be balanced, with a size somewhere between 1.3 and 1.5 here, but on a knife’s edge: a little less vanishes, a little more explodes. The
-# numbers, in PyTorch’s own modules:
+# gates stand near one half. With a forget bias it stays. An RNN can be balanced by its size, but on a knife’s edge: a little less vanishes, a little more explodes, and where the edge lies
+# changes with the weights. The numbers, in PyTorch’s own modules:
 
 # %% id="gradient-numbers" concepts=["C02", "C03"] errata=["E036"] documents=["001 §1.1"]
 def reach_of(make, length):
