@@ -93,6 +93,8 @@ def test_cost_shows_the_librarys_numbers():
     assert f"{ratio:,.1f} times" in view.message.value and "above d" in view.message.value
     view.set(n=int(LENGTHS[0]))
     assert "below d" in view.message.value
+    view.set(n=64, d=64)
+    assert "exactly as many" in view.message.value
 
 
 def test_cost_draws_anew_only_when_something_moves():

@@ -176,7 +176,8 @@ def _stroke(figure, height, color, style):
 
 # ---- cost -----------------------------------------------------------------------------------------------------------
 
-LENGTHS = np.unique(np.logspace(1, 5, 81).round().astype(int))  # 10 to 100,000
+WIDTHS = (64, 256, 512, 1024)
+LENGTHS = np.union1d(np.logspace(1, 5, 81).round().astype(int), WIDTHS)  # 10 to 100,000
 KINDS = {"recurrent": ("recurrent", BLUE, "-"), "convolution": ("convolution", ORANGE, "--"),
          "attention": ("attention", GREEN, "-.")}  # fmt: skip
 
@@ -196,7 +197,7 @@ def cost_explorer(predict=True):
             continuous_update=True, style={"description_width": "initial"},
             layout=widgets.Layout(width="380px", max_width="100%"),
         ),
-        "d": choice("width d", [(str(d), d) for d in (64, 256, 512, 1024)], 64),
+        "d": choice("width d", [(str(d), d) for d in WIDTHS], 64),
         "kernel_size": slider(widgets.IntSlider, "kernel size", 3, min=2, max=9),
     }  # fmt: skip
     controls["n"].value = int(LENGTHS[np.abs(LENGTHS - 32).argmin()])
