@@ -135,21 +135,25 @@ torch.testing.assert_close(context, torch.tensor([0.373, -0.545]), atol=1e-3, rt
 #
 # Suppose the third state belongs to **padding**: the sentence had two words, and was filled up. Then it must get nothing, and the
 # others share the 1: $6.876 / (6.876 + 0.467) = 0.936$ and $0.064$. A weight set to 0 *afterwards* would leave a row that sums to
-# 0.43. And where **nothing** may be seen, there is nothing to share: zeros, and no NaN.
+# 0.43. So a hidden score is made lower than all others **before** the softmax: $e^{-\infty} = 0$.
+#
+# And where **nothing** may be seen, there is nothing to share: zeros. There $-\infty$ is a trap, since $0/0$ is NaN. The library takes the
+# lowest finite number, `torch.finfo(scores.dtype).min`, and sets the hidden weights to 0 after the softmax as well.
 
 # %% id="hidden-confirmed" concepts=["C11"]
 two_words = torch.tensor([[True, True, False]])  # True = may attend
 nobody = torch.tensor([[False, False, False]])
-print(additive.masked_softmax(scores[None], two_words))
-print(additive.masked_softmax(scores[None], nobody))
+for name, mask in (("two words", two_words), ("nobody   ", nobody)):
+    with_infinity = scores[None].masked_fill(~mask, -torch.inf).softmax(-1)
+    print(name, " −∞, then softmax:", with_infinity, "  the library:", additive.masked_softmax(scores[None], mask))
 
 # %% [markdown] id="build" concepts=["C06"]
 # ## 4. Build it
 #
 # ### The same in six lines
 #
-# Now for a batch of sentences, each with a query of its own, and with widths that all differ. **Look at** the shapes: the query
-# gets an axis of length 1, so that it is added to every key of its sentence.
+# Now for a batch of sentences, each with a query of its own, and with widths that all differ. In code vectors are rows: $W_q\,s$
+# becomes `s @ w_q`. **Look at** the shapes: the query gets an axis of length 1, so that it is added to every key of its sentence.
 
 # %% id="toy" concepts=["C06", "C10", "C11"]
 def attend(query, keys, w_q, w_k, v):
@@ -254,9 +258,9 @@ for n in (8, 12):
 assert worst_with > 0.8 and best_without < 0.65 and all(run[20] < run[12] for run in measured["attention"])
 
 # %% [markdown] id="experiment-seen" concepts=["C05", "C06"]
-# As expected, and not by chance: at 8 and at 12 letters the *worst* run with attention is better than the *best* one without, though it has
-# fewer parameters. Beyond 12 letters attention loses, too: it has learned to look, on lengths that it was shown. And
-# be careful with the word *cannot*: a wider vector, trained longer, would hold more letters. It has an end all the same.
+# As expected, and in every run: at 8 and at 12 letters the *worst* run with attention is better than the *best* one without, though it has
+# fewer parameters. Beyond 12 letters attention loses, too, on lengths that it was never shown. And be careful with the word
+# *cannot*: a wider vector, trained longer, holds more letters (try it). But its width is fixed, and words are not.
 
 # %% [markdown] id="alignment-intro" concepts=["C06", "C11"] documents=["001 §1.3"]
 # ### The alignment, letter by letter
@@ -480,7 +484,7 @@ assert 1 < more[0] < more[1] < more[2]
 #
 # **Why does attention catch dependencies over long distances?** (000, App. Q1; 001, §6 Q2; in full in chapter 03.) Because the decoder reads
 # state $h_j$ directly, whatever lies between: in the experiment the share of right letters hardly falls between 4 and 12
-# letters, while one vector loses half. It is no promise: beyond the lengths of the training it falls as well, and the encoder here
+# letters, while one vector loses nearly half. It is no promise: beyond the lengths of the training it falls as well, and the encoder here
 # is still a recurrent network, which carries neighbours into every state. The Transformer removes that, too.
 
 # %% [markdown] id="exercises"
