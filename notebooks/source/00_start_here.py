@@ -273,7 +273,7 @@ concept_map(repaired, marked=found | {"Transformer"}, alt="Repaired: what a Tran
 #
 # | document | what is true |
 # |---|---|
-# | 000, §1: BERT, GPT-2 and RoBERTa excel at summarising and translating (E001) | BERT and RoBERTa have an encoder only and write nothing; GPT-2 writes, but translates weakly. Of that time, those that did both well have two halves, like the model above. |
+# | 000, §1: BERT, GPT-2 and RoBERTa excel at summarising and translating (E001) | BERT and RoBERTa have an encoder only and write nothing; GPT-2 writes, but translates weakly. The models of that time that did both well have two halves, like the one above. |
 # | 003 numbers two sections 4; 001 and 002 print the heading of §1 twice (E163) | “Document 003, §4” in this course means either of the two. |
 
 # %% [markdown] id="timeline-intro"
