@@ -64,12 +64,16 @@ def main() -> int:
     parser.add_argument("id", nargs="*", help="only these exercises")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table there, too")
     options = parser.parse_args()
-    rows = [row(e) for e in ([exercise(id) for id in options.id] or bank().values())]
     columns = ["misconceptions", "failed", "named", "right_answers", "full_marks"]
     print(f"{'':3} {'exercise':32}", *(f"{name:>14}" for name in columns))
+
+    def show(one: dict) -> dict:
+        print(f"{one['chapter']:>3} {one['exercise']:32}", *(f"{one[name]:14}" for name in columns), flush=True)
+        return one
+
+    rows = [show(row(e)) for e in ([exercise(id) for id in options.id] or bank().values())]
     total = {name: sum(one[name] for one in rows) for name in columns}
-    for one in [*rows, {"chapter": "", "exercise": f"{len(rows)} exercises"} | total]:
-        print(f"{one['chapter']:>3} {one['exercise']:32}", *(f"{one[name]:14}" for name in columns))
+    show({"chapter": "", "exercise": f"{len(rows)} exercises"} | total)
     bad = [one for one in rows if one["confused"] or one["refused"] or one["failed"] < one["misconceptions"]]
     for one in bad:
         print(f"{one['exercise']}: taken for {one['confused']}, refused {one['refused']}")
