@@ -410,7 +410,7 @@ def test_an_interrupted_batch_goes_on(tmp_path):
         (folder / f"{i}.py").write_text(PLAIN)
     (folder / "9.py").write_text("def softmax(x):\n    while True: pass\n")
     command = [sys.executable, "-m", "course_lib.cli", "grade", folder, "--out", out, "--exercise", "softmax"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}  # what is killed leaves its folder
     for judged, how, status in [(2, signal.SIGKILL, -signal.SIGKILL), (4, signal.SIGINT, 130)]:
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         until = time.monotonic() + 500
