@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from course_lib.torch_bridge import torch_state
 from course_lib.views.depth import FEATURES, VARIANTS, Stack, depth_explorer, layer_norm_explorer, measure
 from course_lib.views.heads import heads_side_by_side
 
@@ -69,18 +70,7 @@ def test_stack_is_pytorchs_encoder(variant):
     stack = Stack(variant, 2)
     theirs = nn.TransformerEncoderLayer(32, 4, 128, 0.0, batch_first=True, norm_first=variant == "pre")
     layer = stack.layers[0]
-    attend = layer.attention.state_dict()
-    names = ("query", "key", "value")
-    theirs.self_attn.load_state_dict(
-        {
-            "in_proj_weight": torch.cat([attend[f"{name}.weight"] for name in names]),
-            "in_proj_bias": torch.cat([attend[f"{name}.bias"] for name in names]),
-            "out_proj.weight": attend["output.weight"],
-            "out_proj.bias": attend["output.bias"],
-        }
-    )
-    theirs.linear1.load_state_dict(layer.feed_forward.expand.state_dict())
-    theirs.linear2.load_state_dict(layer.feed_forward.contract.state_dict())
+    theirs.load_state_dict(torch_state(layer.state_dict()))
     x = torch.randn(2, 5, 32)
     torch.testing.assert_close(stack.states(x)[0], theirs(x))
 

@@ -294,7 +294,6 @@ def test_a_changed_part_is_loaded_anew(kept):
 
 
 def test_a_model_is_built_from_them(kept):
-
     keep(kept, "scaled_dot_product_attention", bank_source_of_attention())
     parts = my_parts()
     assert parts.mine() == ["scaled_dot_product_attention"]

@@ -146,9 +146,8 @@ SHIFT_RIGHT = Exercise(
     title="Shift right",
     signature="shift_right(ids, bos_id)",
     statement=r"""Make what the decoder **reads** out of what it is to **write**. At place $t$ it may read every token
-*before* the
-one that it is to predict there: so the whole target moves one place to the right, and a beginning token takes the
-place that has become free.
+*before* the one that it is to predict there: so the whole target moves one place to the right, and a beginning token
+takes the place that has become free.
 
 | place | 0 | 1 | 2 | 3 |
 |---|---|---|---|---|
@@ -575,9 +574,8 @@ DECODER_LAYER = Exercise(
     title="The decoder layer",
     signature='DecoderLayer(d_model, n_heads, d_ff, norm="pre")',
     statement=r"""Three sub-layers, each with a residual and a norm of its own: `self_attention`, `cross_attention`,
-`feed_forward`, and `norm_1`,
-`norm_2`, `norm_3`, in this order. Inside each, the parameter names are those of its own exercise
-(`cross_attention.key.weight`, `norm_3.gain` …).
+`feed_forward`, and `norm_1`, `norm_2`, `norm_3`, in this order. Inside each, the parameter names are those of its own
+exercise (`cross_attention.key.weight`, `norm_3.gain` …).
 
 | `norm="pre"` | `norm="post"` |
 |---|---|
@@ -587,10 +585,9 @@ DECODER_LAYER = Exercise(
 
 - `forward(x, memory, self_mask=None, memory_mask=None)`: `x` is `[B, Tt, D]`, the memory $M$ `[B, Ts, D]`, the
   result `[B, Tt, D]`.
-- Self: queries, keys and values are `x`, with `self_mask`. Cross: queries from `x`, keys and values are the
-  **memory as it is** (it is never
-  normalised here), with `memory_mask`. Both masks are handed on to the attention; True means *may attend*; the
-layer adds none of its own.
+- Self takes its queries, keys and values from what the table puts in its brackets, with `self_mask`. Cross takes only
+  its queries from there; keys and values are the **memory as it is** (it is never normalised here), with `memory_mask`.
+- Both masks are handed on to the attention; True means *may attend*; the layer adds none of its own.
 - Where a query may attend to nothing, the attention gives its `output.bias` (chapter 05 sees to that).
 - No dropout. Any other `norm` raises a `ValueError`.
 
@@ -607,7 +604,7 @@ Build it from your own parts, or import `MultiHeadAttention` (`course_lib.attent
         "x, memory, self_mask=None, memory_mask=None",
     ),
     read_again="chapter 07, “The decoder layer”",
-    requires=("MultiHeadAttention", "FeedForward", "LayerNorm", "EncoderLayer"),
+    requires=("MultiHeadAttention", "FeedForward", "LayerNorm"),
     library_calls=("TransformerDecoderLayer", "TransformerDecoder", "DecoderLayer"),
     checks=(
         check_parameters(
@@ -941,11 +938,11 @@ COUNT = Exercise(
 be built), which returns an `int`.
 
 - **Encoder:** `n_layers` layers, each with one attention, one feed-forward network and two layer norms.
-  **Decoder:** `n_layers` layers, each with two
-  attentions, one feed-forward network and three layer norms. **After each stack** one more layer norm.
+- **Decoder:** `n_layers` layers, each with two attentions, one feed-forward network and three layer norms.
+- **After each stack** one more layer norm.
 - An attention has four linear maps (query, key, value, output) from `d_model` to `d_model`; a feed-forward network
-  one from `d_model` to `d_ff` and one back. All
-  of these have a weight **and a bias**. A layer norm has a gain and a bias.
+  one from `d_model` to `d_ff` and one back. All of these have a weight **and a bias**. A layer norm has a gain and a
+  bias.
 - **One** table of `vocab_size` vectors of length `d_model` serves the source, the target and the output; the output
   has **no bias**.
 - Positions are sinusoids: they are not learned. Nothing is shared but the table.""",
@@ -1357,9 +1354,8 @@ SPOT_THE_BUG = Exercise(
     title="Spot the bug: a Transformer around nn.Transformer",
     signature="spot_the_bug_07(vocab_size, d_model, n_heads, n_layers, max_len)",
     statement=r"""Document 001, §4, wraps `nn.Transformer` into a model. The class below does what it does, with our
-names. Hardly a line of it is right. **Repair
-it**, so that it maps source ids `[B, Ts]` and shifted target ids `[B, Tt]` to logits `[B, Tt, V]`: `forward(source,
-target_in)`.
+names. Hardly a line of it is right. **Repair it**, so that it maps source ids `[B, Ts]` and target ids `[B, Tt]`, which
+are shifted already, to logits `[B, Tt, V]`: `forward(source, target_in)`.
 
 | attribute | what it has to be |
 |---|---|

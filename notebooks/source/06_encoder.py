@@ -211,28 +211,18 @@ class Layer(nn.Module):
 # all three agree, in both orders, with the same weights?
 
 # %% id="real-agrees" concepts=["C24", "C25"]
-def same_weights(toy):  # the library's layer and PyTorch's, with the weights of the toy
-    placement = "pre" if toy.pre else "post"
-    ours = blocks.EncoderLayer(12, 3, 20, placement)
-    torchs = nn.TransformerEncoderLayer(12, 3, 20, dropout=0.0, batch_first=True, norm_first=toy.pre)
-    attend = toy.attention.state_dict()
-    ours.attention.load_state_dict(attend)
-    torchs.self_attn.load_state_dict({
-        "in_proj_weight": torch.cat([attend[f"{n}.weight"] for n in ("query", "key", "value")]),
-        "in_proj_bias": torch.cat([attend[f"{n}.bias"] for n in ("query", "key", "value")]),
-        "out_proj.weight": attend["output.weight"], "out_proj.bias": attend["output.bias"],
-    })
-    for mine, its, name in ((ours.feed_forward.expand, torchs.linear1, "expand"), (ours.feed_forward.contract, torchs.linear2, "contract")):
-        mine.load_state_dict(getattr(toy, name).state_dict())
-        its.load_state_dict(getattr(toy, name).state_dict())
-    return ours, torchs
-
+from course_lib.torch_bridge import torch_state
 
 torch.manual_seed(0)
 tokens = torch.randn(2, 5, 12)
 for placement in ("pre", "post"):
     toy = Layer(12, 3, 20, placement)
-    ours, torchs = same_weights(toy)
+    ours = blocks.EncoderLayer(12, 3, 20, placement)
+    torchs = nn.TransformerEncoderLayer(12, 3, 20, dropout=0.0, batch_first=True, norm_first=toy.pre)
+    ours.attention.load_state_dict(toy.attention.state_dict())
+    ours.feed_forward.expand.load_state_dict(toy.expand.state_dict())
+    ours.feed_forward.contract.load_state_dict(toy.contract.state_dict())
+    torchs.load_state_dict(torch_state(ours.state_dict()))  # the same weights under PyTorch’s names
     torch.testing.assert_close(toy(tokens), ours(tokens))
     torch.testing.assert_close(torchs(tokens), ours(tokens))
     print(f"{placement}-norm: all three agree, output {list(ours(tokens).shape)} = [B, T, D]")

@@ -167,7 +167,7 @@ tiny = transformer.Transformer(ModelConfig(vocab_size=10, d_model=8, n_heads=2, 
 print("the model has", sum(p.numel() for p in tiny.parameters()), "parameters")
 assert sum(p.numel() for p in tiny.parameters()) == 600 + 904 + 32 + 80 == transformer.count_parameters(8, 2, 16, 1, 10)
 base = transformer.count_parameters(512, 8, 2048, 6, 37_000)
-print(f"the base model of the paper, with 37,000 word pieces: {base:,}")
+print(f"the base model of the paper, with 37,000 word pieces: {base:,} (the paper says 65 million)")
 
 # %% [markdown] id="decoder-layer" concepts=["C26"] errata=["E015", "E114"] documents=["000 §3.2", "004 §3.2", "004 §4.1"]
 # ## 4. Build it
@@ -323,7 +323,7 @@ for wrong in ({"n_heads": 5}, {"norm": "middle"}, {"dropout": 1.5}, {"hidden_siz
 # ### The map of the model
 #
 # Document 004, §4.3, announces a case study and repeats its list of steps (E127). Here is one: the translation from section 1, as it ran through the shipped model. **Try:** follow the shapes from top to bottom; open
-# a cross-attention and look for *three* in its heads (a row is named after what the decoder has just read: the row 了 writes 三, *three*); open the output; find the box with the most parameters.
+# a cross-attention and look for *three* in its heads (a row is named after what the decoder has just read: the row 了 writes 三, *three*); open the output; open a whole layer by its name, and read its code; find the box with the most parameters.
 
 # %% id="map-view" concepts=["C26", "C27", "C28"] errata=["E127"] documents=["004 §4.3"]
 token = translator.tokenizer.token
@@ -331,7 +331,7 @@ model_map(translator.model, sentence, torch.tensor([written[:-1]]), token)
 
 # %% [markdown] id="map-seen" concepts=["C28"]
 # Nearly everything is `[1, tokens, 128]`, from the first box to the last but one: each layer only adds to a stream. The encoder and the decoder meet in one place per layer,
-# the cross-attention. And a large share of the parameters is the table of words. The same for a model with shared layers, post-norm, and three matrices: **look at** what the second layers cost.
+# the cross-attention. And nearly a quarter of the parameters is the table of words. The same for a model with shared layers, post-norm, and three matrices: **look at** what the second layers cost.
 
 # %% id="map-view-shared" concepts=["C29"]
 torch.manual_seed(0)
@@ -538,8 +538,9 @@ print("num_layers=2:", len(inner.encoder.layers), "encoder layers,", len(inner.d
 #
 # | question | one says | another says | decided by |
 # |---|---|---|---|
-# | Where is cross-attention? | 001, §2.1: in encoder and decoder | 001, §2.3: the decoder attends to the encoder | PyTorch’s children: **the decoder only** |
-# | Before or after the feed-forward network? | 004, §3.2: after | 004, §2.1, names no order | the recorded calls: **before** |
+# | Where is cross-attention? | 001, §2.1: in both stacks; 004, §3.2: after the feed-forward network | 001, §2.3: the decoder attends to the encoder | children and recorded calls: **in the decoder, before the feed-forward network** |
+# | What does the encoder hand over? | 002, §3, and 004, §3.1: one vector | 001, §2.3: outputs, which are attended to | the weights of section 3, 4 × 6: **a vector for each source token** |
+# | How long is the output? | 004, §4.1: as long as the input | 001, §2.1: another length is possible | section 1, 7 and 9 tokens: **any length** |
 # | What does the decoder read? | 000, §3.2: the encoder’s output; 002, §3: “the input sequence” | 001, §4: `tgt` | the loop of section 4: **the target, shifted** |
 # | Does `nn.Transformer` have positions? | 001, §4, text: yes | 003, §4, adds its own | the list of its parameters: **no** |
 
