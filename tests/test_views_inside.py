@@ -86,11 +86,12 @@ def test_ablation_translates_without_the_heads(shipped, pairs):
     before = {name: value.clone() for name, value in shipped.model.state_dict().items()}
     view = head_ablation(shipped, pairs, ["Jack ran in the park yesterday ."], {LAST: [0.5, 0.25, 0.125, 0.0]})
     assert view.numbers["bleu"] == pytest.approx(100) and view.numbers["off"] == {} and "as before" in view.table.value
-    assert view.controls[f"{LAST} 1"].description == "head 1 · AER 0.25"
+    assert view.controls[f"{LAST} 1"].description == "1 · AER .25"
     view.set(**{f"{LAST} {head}": True for head in range(4)})
     with heads_off(shipped.model, {LAST: range(4)}):
         wanted = shipped.translate("Jack ran in the park yesterday .", GREEDY)
     assert wanted in view.table.value and view.numbers["bleu"] < 90 and "4 of 24 heads off" in view.message.value
+    assert view.controls[f"{LAST} 1"].description == "1 off"
     view.set(own="Tom reads <b> .")
     assert view.failure is None and "&lt;b&gt;" in view.table.value
     view.set(own="", **{f"{LAST} {head}": False for head in range(4)})

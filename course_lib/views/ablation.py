@@ -25,7 +25,7 @@ def head_ablation(
     sentences: Sequence[str],
     errors: Mapping[str, Sequence[float]] | None = None,
 ):
-    """A grid of all heads to switch off, with the translations and the BLEU of some pairs as they become then.
+    """A grid of all heads to switch off, with some translations and the BLEU of some pairs as they become then.
 
     Args:
         translator: its model may be built from a learner's parts.
@@ -41,11 +41,9 @@ def head_ablation(
     keys = {f"{name} {head}": (name, head) for name in names for head in range(n_heads)}
     controls = {}
     for key, (name, head) in keys.items():
-        note = f" · AER {errors[name][head]:.2f}" if name in errors else ""
         controls[key] = widgets.ToggleButton(
-            description=f"head {head}{note}", tooltip=f"switch off head {head} of {name}",
-            layout=widgets.Layout(width="130px"),
-        )  # fmt: skip
+            tooltip=f"switch off head {head} of {name}", layout=widgets.Layout(width="98px")
+        )
     controls["own"] = widgets.Text(
         placeholder="a sentence of your own, then Enter", continuous_update=False, layout=widgets.Layout(width="420px")
     )
@@ -68,7 +66,8 @@ def head_ablation(
         off = {}
         for key, (name, head) in keys.items():
             controls[key].button_style = "warning" if pressed[key] else ""
-            controls[key].icon = "times" if pressed[key] else ""
+            note = f" · AER {errors[name][head]:.2f}".replace("0.", ".") if name in errors else ""
+            controls[key].description = f"{head} off" if pressed[key] else f"{head}{note}"
             if pressed[key]:
                 off.setdefault(name, []).append(head)
         n_off = sum(map(len, off.values()))
@@ -94,7 +93,7 @@ def head_ablation(
         table.value = _table([*sentences, own.strip()], before, after)
 
     def row(name: str) -> widgets.HBox:
-        everything = widgets.Button(description="all / none", layout=widgets.Layout(width="90px"))
+        everything = widgets.Button(description="all", layout=widgets.Layout(width="52px"))
         own = [key for key in keys if keys[key][0] == name]
 
         def turn(_):
@@ -102,23 +101,22 @@ def head_ablation(
             view.set(**dict.fromkeys(own, value))
 
         everything.on_click(turn)
-        label = widgets.HTML(f'<div style="width:200px">{_title(name)}</div>')
+        label = widgets.HTML(f'<div style="width:176px;white-space:nowrap">{_title(name)}</div>')
         return widgets.HBox(
             [label, *(controls[key] for key in own), everything], layout=widgets.Layout(flex_flow="row wrap")
         )
 
     grid = widgets.VBox([*(row(name) for name in names), controls["own"]])
-    title = "Switch heads off: a pressed button is a head whose output is set to 0"
+    title = "Switch heads off (0 to 3 of each attention): a pressed button is a head whose output is set to 0"
     view = View(title, controls, [message, table], draw, arrange=[grid])
     view.numbers, view.message, view.table = numbers, message, table
     return view
 
 
 def _title(name: str) -> str:
-    """ "decoder.layers.1.cross_attention" -> "decoder layer 1, cross-attention" """
+    """ "decoder.layers.1.cross_attention" -> "decoder layer 1, cross" """
     stack, _, layer, kind = name.split(".")
-    kind = {"attention": "self-attention"}.get(kind, kind.replace("_", "-"))
-    return f"{stack} layer {layer}, {kind}"
+    return f"{stack} layer {layer}, {'cross' if 'cross' in kind else 'self'}"
 
 
 def _table(sentences: Sequence[str], before: Sequence[str], after: Sequence[str]) -> str:

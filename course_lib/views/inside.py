@@ -28,8 +28,9 @@ class Panel:
 
     def embed(self) -> dict:
         limit = max(float(self.values.abs().max()), 1e-6) if self.signed else 1.0
-        return {"title": self.title, "values": rounded(self.values, 3), "signed": self.signed, "limit": limit,
-                "digits": 1}  # fmt: skip
+        digits = 1 if limit >= 1 else 2 if limit >= 0.1 else 3
+        return {"title": self.title, "values": rounded(self.values), "signed": self.signed, "limit": limit,
+                "digits": digits}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ predict(
     "100. What is it now?",
     [
         ("below 50: the translation falls apart", "So one would think of the head that knows where to look."),
-        ("between 50 and 95", "That is what happens when a whole layer of cross-attention goes, not one head."),
+        ("between 50 and 95", "A whole layer of cross-attention gone does that, not one head."),
         ("above 95: hardly anything changes", ""),
     ],
     "above 95: hardly anything changes",
@@ -268,7 +268,7 @@ for shot in shots:
 assert shots[0].errors[last][2] > 0.8 and shots[-1].errors[last][2] < 0.25
 
 # %% [markdown] id="training-seen" concepts=["C70"]
-# At step 0 the weights are all about the same, and the links are chance. Nobody ever shows the model an alignment: its loss knows only the
+# At step 0 the rows of a head look alike, whatever is asked, and the links are chance. Nobody ever shows the model an alignment: its loss knows only the
 # next word. Alignment and translation appear **together**, between steps 100 and 300.
 
 # %% [markdown] id="gold" concepts=["C70", "C53"]
@@ -479,7 +479,7 @@ changed = {
 changed = {what: (found != usual).float().mean().item() for what, found in changed.items()}
 for what, share in changed.items():
     print(f"{what:50} {share:5.1%} of the choices change")
-assert changed["cross-attention of layer 1, all heads"] > 0.3
+assert 0.3 < changed["cross-attention of layer 1, all heads"] < 0.75
 assert changed["cross-attention of layer 1, the best-aligned head"] < 0.05 > changed["self-attention of encoder layer 1, all heads"]
 
 # %% [markdown] id="experiment-permute-seen" concepts=["C70"]
@@ -565,7 +565,7 @@ print("after cutting the zeros out:", small.weight.numel())
 # %% [markdown] id="faq" concepts=["C70"] documents=["001 §6 Q5"]
 # ## 8. The documents’ questions, answered
 #
-# **Are Transformers hard to interpret?** (001, §6 Q5, one of three limits named there.) Every number in them can be read, switched off and exchanged, as you did: that is more than for a brain. Hard is to
+# **Are Transformers hard to interpret?** (001, §6 Q5, one of three limits named there.) Every number in them can be read, switched off and exchanged, as you did. Hard is to
 # say what 868,096 of them do *together*, since parts stand in for each other. The tools are interventions, attributions with a property that can be checked (completeness), and probes: small classifiers that
 # try to read a fact from a layer's states.
 

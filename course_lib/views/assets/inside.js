@@ -65,7 +65,7 @@ function draw() {
   shown.forEach(({ title, values, signed, limit, digits }, k) => {
     const table = tables[k], stops = signed ? palette.signed : palette.sequential;
     table.title.textContent = title;
-    table.legend.replaceChildren(signed ? show(-limit, 1) : "0", make("i"), show(limit, signed ? 1 : 0));
+    table.legend.replaceChildren(signed ? show(-limit, digits) : "0", make("i"), show(limit, signed ? digits : 0));
     table.legend.querySelector("i").style.background = gradient(stops);
     values.forEach((line, i) => {
       const best = line.indexOf(Math.max(...line));
@@ -88,7 +88,7 @@ function point(row, col) {
     names[row].classList.add("on"); heads[col].classList.add("on"); cells[row][col].classList.add("on");
   }
   state.row = row; state.col = col;
-  const numbers = shown.flatMap(({ title, values, signed }) => [`${title}: `, make("b", {}, show(values[row][col], signed ? 2 : 3)), "; "]);
+  const numbers = shown.flatMap(({ title, values, signed }) => [`${title}: `, make("b", {}, show(values[row][col], 3)), "; "]);
   const aligned = gold.length ? [gold.some(([r, c]) => r === row && c === col) ? "; aligned" : "; not aligned"] : [];
   reading.replaceChildren(`“${rows[row]}” and “${cols[col]}”: `, ...numbers.slice(0, -1), ...aligned);
 }
