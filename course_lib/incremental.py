@@ -12,9 +12,6 @@ from course_lib.attention import MultiHeadAttention, split_heads
 from course_lib.blocks import DecoderLayer
 from course_lib.transformer import Transformer
 
-CHUNK = 16  # places that the cache grows by: making room once in a while is cheaper than copying at every step
-
-
 def can_cache(model: Transformer) -> bool:
     """Whether the decoder's layers are the library's, whose inside is known; a learner's layer runs as a whole.
 
@@ -41,8 +38,7 @@ class CachedDecoder:
         self.memory_mask = model.parts.padding_mask(source, model.config.pad_id)  # [S, 1, 1, Ts]
         memory = model.encode(source)
         self.memory_key_value = [_key_value(layer.cross_attention, memory) for layer in self.layers]  # [S, H, Ts, Dh]
-        self.past: list[Tensor | None] = [None] * len(self.layers)  # keys and values [2, N, H, room, Dh]
-        self.length = 0  # how many places of them are taken
+        self.past: list[tuple[Tensor, Tensor] | None] = [None] * len(self.layers)  # [N, H, T, Dh]
         self.owner: Tensor | None = None
 
     def step(self, prefix: Tensor, owner: Tensor, parent: Tensor) -> Tensor:
@@ -62,7 +58,6 @@ class CachedDecoder:
             x = layer.residual(x, layer.norm_1, lambda y, n=number: self._attend_to_past(n, y))
             x = layer.residual(x, layer.norm_2, lambda y, n=number: self._attend_to_memory(n, y))
             x = layer.residual(x, layer.norm_3, layer.feed_forward)
-        self.length += 1
         return self.model.logits(self.model.decoder.norm(x)[:, 0])  # [N, V]
 
     def _follow(self, owner: Tensor, parent: Tensor) -> None:
@@ -71,20 +66,18 @@ class CachedDecoder:
             self.owned = [(key[owner], value[owner]) for key, value in self.memory_key_value]  # [N, H, Ts, Dh]
             self.owned_mask = self.memory_mask[owner]
             self.owner = owner
-        moved = not torch.equal(parent, torch.arange(len(parent), device=parent.device))
-        if self.length and (moved or len(parent) < self.past[0].shape[1]):
-            self.past = [past.index_select(1, parent) for past in self.past]
+        if self.past[0] is not None and not torch.equal(parent, self.rows):
+            self.past = [(key[parent], value[parent]) for key, value in self.past]
+        self.rows = torch.arange(len(parent), device=parent.device)  # what parent is when nothing moves
 
     def _attend_to_past(self, number: int, y: Tensor) -> Tensor:
-        attention, t = self.layers[number].self_attention, self.length
+        attention = self.layers[number].self_attention
         key, value = _key_value(attention, y)  # [N, H, 1, Dh]
-        if t % CHUNK == 0:
-            n, n_heads, _, d_head = key.shape
-            room = key.new_empty(2, n, n_heads, CHUNK, d_head)
-            self.past[number] = room if t == 0 else torch.cat([self.past[number], room], dim=3)
-        past = self.past[number]
-        past[0, :, :, t], past[1, :, :, t] = key[:, :, 0], value[:, :, 0]
-        return _attend(attention, y, past[0, :, :, : t + 1], past[1, :, :, : t + 1], None)
+        if self.past[number] is not None:
+            earlier_key, earlier_value = self.past[number]
+            key, value = torch.cat([earlier_key, key], dim=2), torch.cat([earlier_value, value], dim=2)
+        self.past[number] = key, value
+        return _attend(attention, y, key, value, None)
 
     def _attend_to_memory(self, number: int, y: Tensor) -> Tensor:
         return _attend(self.layers[number].cross_attention, y, *self.owned[number], self.owned_mask)

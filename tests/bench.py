@@ -104,15 +104,20 @@ def train_step_vs_torch() -> dict:
     return row("train_step_vs_torch", "target tokens/s", n / mine, "torch.nn.Transformer, fp32", n / other)
 
 
-def beam_cache_vs_no_cache() -> dict:
-    """Beam 5 to 50 tokens, with and without the cache; both must give the same ids."""
+def long_searches() -> tuple[Translator, list[list[int]], DecodeConfig]:
+    """Eight sentences of 20 tokens, beam 5, and a model that never ends: all run to 50 tokens."""
     torch.manual_seed(0)
     model = Transformer(SIZES)
-    nn.init.zeros_(model.embedding.weight[Tokenizer.eos_id].data)  # never likeliest: sentences run to their limit
-    translator = Translator(model, Tokenizer.train_words(["a b c"]))
+    nn.init.zeros_(model.embedding.weight[Tokenizer.eos_id].data)  # never likeliest
     generator = torch.Generator().manual_seed(1)
     sources = torch.randint(4, SIZES.vocab_size, (8, 20), generator=generator).tolist()
-    decode, found = DecodeConfig(beam_size=5, max_len=50), {}
+    return Translator(model, Tokenizer.train_words(["a b c"])), sources, DecodeConfig(beam_size=5, max_len=50)
+
+
+def beam_cache_vs_no_cache() -> dict:
+    """With and without the cache; both must give the same ids."""
+    translator, sources, decode = long_searches()
+    found = {}
 
     def search(cache: bool) -> Callable[[], None]:
         def run() -> None:
@@ -125,6 +130,40 @@ def beam_cache_vs_no_cache() -> dict:
         raise AssertionError("with and without the cache the translations differ")
     n = sum(map(len, found[True]))
     return row("beam_cache_vs_no_cache", "tokens/s", n / mine, "the same search without a cache", n / other)
+
+
+def beam_vs_hugging_face() -> dict | None:
+    """Against ``generate`` of a Marian model of the same sizes, with its cache; None where the library is missing."""
+    try:
+        from transformers import GenerationConfig, MarianConfig, MarianMTModel
+    except ImportError:
+        return None
+    translator, sources, decode = long_searches()
+    config = MarianConfig(
+        vocab_size=SIZES.vocab_size, d_model=SIZES.d_model, max_position_embeddings=SIZES.max_len,
+        encoder_layers=SIZES.n_layers, encoder_attention_heads=SIZES.n_heads, encoder_ffn_dim=SIZES.d_ff,
+        decoder_layers=SIZES.n_layers, decoder_attention_heads=SIZES.n_heads, decoder_ffn_dim=SIZES.d_ff,
+        pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1, forced_eos_token_id=None,
+    )  # fmt: skip
+    theirs = MarianMTModel(config).eval()
+    generation = GenerationConfig(
+        num_beams=decode.beam_size, min_new_tokens=decode.max_len, max_new_tokens=decode.max_len, do_sample=False,
+        length_penalty=decode.length_penalty, pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1,
+    )  # fmt: skip
+    source, found = torch.tensor(sources), {}
+
+    def ours() -> None:
+        found["ours"] = [len(ids) for ids in translator.search(sources, decode)]
+
+    def peer() -> None:
+        written = theirs.generate(source, attention_mask=torch.ones_like(source), generation_config=generation)
+        found["peer's"] = [written.shape[1] - 1] * len(written)  # without the start token
+
+    mine, other = interleaved(ours, peer, rounds=3)
+    if found["ours"] != found["peer's"]:
+        raise AssertionError(f"not the same lengths: {found}")
+    n = sum(found["ours"])
+    return row("beam_vs_hugging_face", "tokens/s", n / mine, "generate() of a Marian model", n / other)
 
 
 def import_time() -> dict:
@@ -152,9 +191,13 @@ def row(name: str, unit: str, ours: float, peer: str, peer_value: float) -> dict
 def main() -> None:
     rows = []
     table = Table("benchmark", "unit", "ours", "peer", "peer's", "ratio")
-    for benchmark in (train_step_vs_torch, beam_cache_vs_no_cache, import_time):
+    for benchmark in (train_step_vs_torch, beam_cache_vs_no_cache, beam_vs_hugging_face, import_time):
         print(f"{benchmark.__name__} …", file=sys.stderr)
-        rows.append(result := benchmark())
+        result = benchmark()
+        if result is None:
+            print("  left out: pip install 'transformer-workshop[bench]'", file=sys.stderr)
+            continue
+        rows.append(result)
         table.add_row(*(str(result[key]) for key in ("name", "unit", "ours", "peer", "peer_value", "ratio")))
     Console().print(table)
     OUT.parent.mkdir(exist_ok=True)
