@@ -12,6 +12,7 @@ from course_lib.attention import MultiHeadAttention, split_heads
 from course_lib.blocks import DecoderLayer
 from course_lib.transformer import Transformer
 
+
 def can_cache(model: Transformer) -> bool:
     """Whether the decoder's layers are the library's, whose inside is known; a learner's layer runs as a whole.
 

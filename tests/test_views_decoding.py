@@ -135,8 +135,11 @@ def test_draws_are_counted_and_never_cut_off(show, translator):  # noqa: F811
 def test_the_sampler_says_what_is_wrong(translator):
     with pytest.raises(ValueError, match="position=40: the translation has words 0 to"):
         sampling_bars(translator, SENTENCE, 40)
-    view = sampling_explorer(translator, SENTENCE, 2)
+    view = sampling_explorer(translator, SENTENCE)
     assert embedded(sampling_bars(translator, SENTENCE, 2))["position"] == 2
+    _, logits = next_words(translator, SENTENCE)
+    least_sure = min(range(len(logits)), key=lambda t: logits[t].softmax(-1).max())
+    assert embedded(sampling_bars(translator, SENTENCE))["position"] == least_sure
     view.controls["sentence"].value = "Tom danced ."
     assert view.failure is None and "iframe" in view.picture.value
 

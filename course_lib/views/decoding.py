@@ -94,16 +94,18 @@ def next_words(translator, sentence, max_len=20):
     return greedy_decode(step, tokenizer.bos_id, tokenizer.eos_id, max_len), torch.stack(rows)
 
 
-def sampling_bars(translator, sentence, position=0):
+def sampling_bars(translator, sentence, position=None):
     """Shows the distributions that the words of a translation are drawn from; a page that needs no kernel.
 
     The learner moves temperature, top-k and top-p, sees what is cut, and draws.
 
-    position: the word that is shown first, counted from 0.
+    position: the word that is shown first, counted from 0; if left out, the one of which the model is least sure.
 
     Raises ValueError where there is no such word.
     """
     ids, logits = next_words(translator, sentence)
+    if position is None:
+        position = int(logits.softmax(-1).amax(-1).argmin())
     if not 0 <= position < len(ids):
         raise ValueError(f"position={position}: the translation has words 0 to {len(ids) - 1}")
     names = [translator.tokenizer.token(i) for i in range(translator.tokenizer.vocab_size)]
@@ -115,13 +117,12 @@ def sampling_bars(translator, sentence, position=0):
     return page("sampling", data, alt=alt, height=620)
 
 
-def sampling_explorer(translator, sentence, position=0):
+def sampling_explorer(translator, sentence):
     """A sentence of one's own, and what its translation's words are drawn from (`sampling_bars`). Returns a `View`."""
     controls = {"sentence": _sentence_box(sentence)}
-    first = sentence
 
     def show(sentence):
-        return sampling_bars(translator, sentence, position if sentence == first else 0)
+        return sampling_bars(translator, sentence)
 
     return _page_view("Temperature, top-k and top-p", translator, controls, show)
 

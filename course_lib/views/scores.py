@@ -14,8 +14,9 @@ from .palette import HEADS
 MATCHED, MISSED = HEADS[2], "#8c959f"
 CSS = f"""<style>
 .workshop-bleu {{ background: #fff; color: #1f2328; padding: 8px 12px; border-radius: 6px; overflow-x: auto; }}
-.workshop-bleu div {{ display: flex; flex-wrap: wrap; gap: 4px; align-items: center; margin: 3px 0; line-height: 1.4; }}
-.workshop-bleu b {{ flex: none; width: 150px; font-weight: 600; }}
+.workshop-bleu .row {{ display: grid; grid-template-columns: 140px 1fr; margin: 4px 0; line-height: 1.4; }}
+.workshop-bleu .grams {{ display: flex; flex-wrap: wrap; gap: 4px; }}
+.workshop-bleu b {{ font-weight: 600; }}
 .workshop-bleu span {{ padding: 0 6px; border: 1px dashed {MISSED}; border-radius: 4px; color: #59636e;
   font-size: 13px; }}
 .workshop-bleu span.yes {{ border: 1.5px solid {MATCHED}; background: #e6f5ef; color: #1f2328; }}
@@ -82,7 +83,7 @@ def _line(name, row):
     chips = (
         f'<span class="yes">{_words(gram)} ✓</span>' if right else f"<span>{_words(gram)}</span>" for gram, right in row
     )
-    return f"<div><b>{name}</b>{''.join(chips)}</div>"
+    return f'<div class="row"><b>{name}</b><div class="grams">{"".join(chips)}</div></div>'
 
 
 def _words(gram):

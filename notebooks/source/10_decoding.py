@@ -346,14 +346,14 @@ beam_explorer(translator, pairs[chosen].source)
 # %% [markdown] id="move-sampling" concepts=["C35","C56"] documents=["002 §5","004 §6.2"]
 # ### Temperature, top-k and top-p
 #
-# The outline is the model's own probability, the filled bar is what is drawn from, a hatched one is cut off. Click a word of the
-# translation to see the choice at its place. Set the temperature to 2: the best word has hardly anything left, because 1,600
+# The view opens where the model is least sure. The outline is the model's own probability, the filled bar is what is drawn
+# from, a hatched one is cut off. Click another word of the translation to see the choice at its place. Set the temperature to 2: the best word has hardly anything left, because 1,600
 # small bars have become larger (training with label smoothing put a little on each). Then set top-k to 5, then off and
 # top-p to 0.5, and draw 100 times: what was cut is never drawn. Where the model is sure, top-p keeps one word; where it
 # hesitates, several. Top-k keeps as many either way.
 
 # %% id="sampling-view" concepts=["C35","C56"] documents=["002 §5","004 §6.2"]
-sampling_explorer(translator, pairs[chosen].source, position=3)
+sampling_explorer(translator, pairs[chosen].source)
 
 # %% [markdown] id="move-bleu" concepts=["C36","C53"]
 # ### What BLEU sees, and what it hides
@@ -437,7 +437,8 @@ for scale in (1.0, 0.5, 0.25):
 # %% [markdown] id="too-hot" concepts=["C35","C56"]
 # ### Too hot, too cold
 #
-# The same sentence, drawn five times at each temperature, then at temperature 2 with the tail cut off:
+# The same sentence, drawn five times at each temperature, then with the tail cut off. English words turn up because both
+# languages share one vocabulary and label smoothing has put a little probability on every word of it: that is the tail.
 
 # %% id="too-hot-shown" concepts=["C35","C56"]
 real, generator = translator.step(pairs[chosen].source), torch.Generator().manual_seed(0)
@@ -445,7 +446,7 @@ print(pairs[chosen].source)
 for settings in ((0.3, None, 1.0), (1.0, None, 1.0), (2.0, None, 1.0), (2.0, 3, 1.0), (1.0, None, 0.6)):
     draws = [decoding.sample_decode(real, bos, eos, 12, *settings, generator) for _ in range(5)]
     texts = [translator.finish(tokenizer.decode(ids)) for ids in draws]
-    print("T = {}, top-k {}, top-p {}:".format(*settings), "  ".join(texts))
+    print("\nT = {}, top-k {}, top-p {}".format(*settings), *texts, sep="\n    ")
 
 # %% [markdown] id="metrics" concepts=["C36"]
 # ### Other tasks, other measures

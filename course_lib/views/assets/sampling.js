@@ -39,7 +39,7 @@ const drawBar = make("div", { class: "bar" }, make("span", {}, button("draw 1", 
   button("forget draws", () => { forget(); redraw(); }), button("reset", () => set({ t: 0, k: 0, p: 1 }))));
 const saying = make("p", { class: "saying", "aria-live": "polite" }), bars = make("div", { class: "bars" });
 view.append(wordBar, make("div", { class: "knobs" }, ...knobs), drawBar, saying, bars,
-  make("p", { class: "hint" }, "Outlined: the model’s own probability. Filled: what is drawn from. Hatched and struck through: cut off."));
+  make("p", { class: "hint" }, "Outlined: the model’s own probability. Filled: what is drawn from. Hatched: cut off, never drawn."));
 
 let random = 20171206;  // mulberry32: the same draws each time the page opens
 function uniform() {
