@@ -44,7 +44,7 @@ def bleu_explorer(examples):
     Returns a `View`; `view.numbers` holds `precisions` [4], each (matches, total), `brevity` and `bleu`.
     """
     first = next(iter(examples.values()))
-    wide = {"style": {"description_width": "80px"}, "layout": widgets.Layout(width="760px", max_width="100%")}
+    wide = {"style": {"description_width": "80px"}, "layout": widgets.Layout(width="98%", max_width="760px")}
     controls = {
         "example": widgets.Dropdown(options=list(examples), description="Example", **wide),
         "hypothesis": widgets.Text(value=first[0], description="Translation", **wide),
