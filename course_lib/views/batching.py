@@ -9,7 +9,7 @@ from course_lib.batches import Example, bucketed_batches
 from course_lib.views.figures import Picture, View, choice, say, slider, text
 
 WIDTH, HEIGHT = 1000, 400  # of the picture, in CSS pixels
-PLACE, ROW, GAP = 3, 2, 9  # pixels of a place, of a row, and between two rectangles
+PLACE, ROW, GAP = 4, 3, 9  # pixels of a place, of a row where there is room, and between two rectangles
 TOKEN_COLOUR, PADDING_COLOUR, GROUND_COLOUR = (0, 114, 178), (245, 190, 130), (255, 255, 255)
 ORDERS = {
     "random": "as they come, in random order",
@@ -66,13 +66,14 @@ def batch_explorer(examples: Mapping[str, Sequence[Example]], max_tokens: int = 
             batches = arranged(corpus, name, places)
             numbers[name] = {"padding": padding(batches), "batches": len(batches)}
         batches = arranged(corpus, order, places)
-        pixels, shown = paint([batch[side] for batch in batches])
+        tallest = max(len(batch[0]) for name in ORDERS for batch in arranged(corpus, name, places))
+        pixels, shown = paint([batch[side] for batch in batches], tallest)
         image.set_data(pixels)
         what, share = ("source", "target")[side], padding(batches, side)
-        part = "all" if shown == len(batches) else f"the first {shown}"
+        part = f"All {shown}" if shown == len(batches) else f"The first {shown} of {len(batches)}"
         picture.show(
-            alt=f"{part.capitalize()} of {len(batches)} batches, {what} side: each rectangle is a batch, each of its "
-            f"rows a sentence; blue are tokens, orange is padding: {share:.1%} of the {what} side."
+            alt=f"{part} batches, {what} side: each rectangle is a batch, each of its rows a sentence, longest first; "
+            f"blue are tokens, orange is padding: {share:.1%} of the {what} side."
         )
         rows = "".join(
             f"<tr><td>{'<b>' if name == order else ''}{name}{'</b>' if name == order else ''}</td><td>{note}</td>"
@@ -113,19 +114,27 @@ def padding(batches: Sequence[Lengths], *sides: int) -> float:
     return float(1 - sum(rows.sum() for rows in lengths) / places)
 
 
-def paint(batches: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
-    """A picture [height, width, 3] of as many batches as it has room for, in rows from the top, and their number."""
+def paint(batches: Sequence[np.ndarray], tallest: int) -> tuple[np.ndarray, int]:
+    """A picture [height, width, 3] of as many batches as it has room for, in rows from the top, and their number.
+
+    A batch of `tallest` sentences still fits, so that pictures with the same number have the same scale.
+    """
+    row = min(ROW, (HEIGHT - 2 * GAP) / tallest)
     pixels = np.full((HEIGHT, WIDTH, 3), GROUND_COLOUR, np.uint8)
     x, y, deepest = GAP, GAP, 0
-    for shown, rows in enumerate(batches):
-        height, width = ROW * len(rows), PLACE * int(rows.max())
+    for shown, lengths in enumerate(batches):
+        height, width = max(1, int(row * len(lengths))), PLACE * int(lengths.max())
         if x + width > WIDTH:
             x, y, deepest = GAP, y + deepest + GAP, 0
         if y + height > HEIGHT:
             return pixels, shown
-        real = np.arange(rows.max()) < np.sort(rows)[::-1, None]  # [B, T]
-        real = real.repeat(ROW, 0).repeat(PLACE, 1)[..., None]
-        pixels[y : y + height, x : x + width] = np.where(real, TOKEN_COLOUR, PADDING_COLOUR)
+        longest_first = np.sort(lengths)[::-1]
+        bars = longest_first[(np.arange(height) / row).astype(int)]  # the length behind each line of pixels
+        real = (np.arange(width) < PLACE * bars[:, None])[..., None]
+        block = np.where(real, TOKEN_COLOUR, PADDING_COLOUR).astype(np.uint8)
+        if row == ROW:
+            block[ROW - 1 :: ROW] = block[ROW - 1 :: ROW] // 2 + 127  # a pale line parts the bars
+        pixels[y : y + height, x : x + width] = block
         x, deepest = x + width + GAP, max(deepest, height)
     return pixels, len(batches)
 

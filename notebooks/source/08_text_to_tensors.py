@@ -117,8 +117,8 @@ predict_number(
     "Sentences of the corpus are thrown together at random and filled up to the longest of their batch. Which share of the places, "
     "source and target, is filling?",
     37,
-    "More than a third, in the sentences of section 5: a batch is as wide as its longest sentence, and among thirty there is always a long one. Sorted by "
-    "length it is a few per cent.",
+    "More than a third, in the sentences of section 5: a batch is as wide as its longest sentence, and among thirty there is "
+    "always a long one. Sorted by length it is about a tenth.",
     within=12,
     unit=" %",
 )
@@ -318,8 +318,8 @@ print(f"with the same merges, all {len(counts)} words are cut in the same way")
 bpe = Tokenizer.train_bpe(english + chinese, vocab_size=2000)
 by_words = Tokenizer.train_words([pair.source for pair in pairs])
 for text in ("She is happy.", "She  SINGS\tloudly", "unhappiest teachers", "她买了两本书。", "a naïve dog 🙂"):
-    back = bpe.decode(bpe.encode(text))
-    print(f"{text!r:24} {bpe.tokens(text)}\n{'':24} back: {back!r}   as words: {by_words.decode(by_words.encode(text))!r}")
+    print(repr(text), "->", *bpe.tokens(text))
+    print("    and back:", repr(bpe.decode(bpe.encode(text))), "   as words:", repr(by_words.decode(by_words.encode(text))))
 
 # %% [markdown] id="kept-seen" concepts=["C08"]
 # | | pieces (BPE) | whole words |
@@ -335,12 +335,12 @@ for text in ("She is happy.", "She  SINGS\tloudly", "unhappiest teachers", "她�
 
 # %% id="round-trip" concepts=["C08"]
 unseen = corpus.splits["test"]
+unknown = 0
 for text in [join_english(pair.source) for pair in unseen] + [join_chinese(pair.target) for pair in unseen]:
     ids = bpe.encode(text)
-    if bpe.unk_id not in ids:
-        assert bpe.decode(ids) == text
-unknown = sum(bpe.unk_id in bpe.encode(join_english(pair.source)) for pair in unseen)
-print(f"{2 * len(unseen)} unseen sentences come back exactly, but for those with an unknown character (English: {unknown})")
+    unknown += bpe.unk_id in ids
+    assert bpe.decode(ids) == text or bpe.unk_id in ids
+print(f"{2 * len(unseen)} unseen sentences, and {unknown} of them with an unknown character; all others came back exactly")
 
 # %% [markdown] id="size" concepts=["C08"]
 # ### How large should the vocabulary be?
@@ -412,7 +412,7 @@ print("source    ", batch.source.tolist(), "\ntarget_in ", batch.target_in.tolis
 #
 # `nn.Embedding(V, D)` is the table; document 003, §4, uses it rightly. The course’s model shares one table among source, target and output,
 # and multiplies each row by $\sqrt{d_{\text{model}}}$ (Vaswani et al. 2017, §3.4). Why? As *output* weights the rows should be short, so
-# that the logits of a new model are all near 0; as *input* they are added to positions whose numbers lie between −1 and 1. The factor
+# that the logits of a new model stay small and no token is preferred; as *input* they are added to positions whose numbers lie between −1 and 1. The factor
 # brings rows with a standard deviation of $1/\sqrt{D}$ to 1.
 
 # %% id="embedding-shown" concepts=["C09"]
@@ -478,16 +478,16 @@ bpe_explorer(
 # %% [markdown] id="batches-intro" concepts=["C08"]
 # ### Batches and their padding
 #
-# Two thousand real sentence pairs. Each rectangle is a batch, each of its rows a sentence, and what is orange is computed for nothing.
+# A thousand real sentence pairs. Each rectangle is a batch, each of its rows a sentence, and what is orange is computed for nothing.
 # **Try** the three orders; **then** make batches larger and smaller. Which order needs no padding, and what might be wrong with it?
 
 # %% id="batches-view" concepts=["C08"]
-shown, _ = batches.encode_pairs(pairs[:2000], translator.tokenizer, max_len=60)
+shown, _ = batches.encode_pairs(pairs[:1000], translator.tokenizer, max_len=60)
 corpora = {"grammar": shown}
 if os.environ.get("COURSE_DATA"):  # a folder with downloaded corpora
     captions = load_corpus("multi30k", "de-en").splits["train"][:4000]
     pieces = Tokenizer.train_bpe([text for pair in captions for text in (pair.source, pair.target)], vocab_size=4000)
-    corpora["Multi30k"], _ = batches.encode_pairs(captions[:2000], pieces, max_len=60)
+    corpora["Multi30k"], _ = batches.encode_pairs(captions[:1000], pieces, max_len=60)
 
 explorer = batch_explorer(corpora)
 explorer
@@ -635,7 +635,7 @@ print(list(states.shape), "->", list(logits.shape))
 # |---|---|---|
 # | E031 | 000, 002: a base checkpoint classifies | its head is random; train it first (chapter 13) |
 # | E056 | 001: embedding width `output_dim`, model width `input_dim` | one width, $d_{\text{model}}$, or it does not run (chapter 07) |
-# | E061 | 001: `nn.Transformer` brings positions (and embeddings) | it has neither; you add both (chapter 07) |
+# | E061 | 001: `nn.Transformer` includes the positions | it has none, and no embeddings either: you add both (chapter 07) |
 # | E070 | 002: the *library* consists of attention, positions … | those are parts of the architecture; the library holds models, tokenizers, tools |
 # | E078 | 002 “implements” BERT | it loads one |
 # | E080 | 002: “parse the prediction” ends with logits | softmax, argmax, the name of the class, and no gradient |
