@@ -471,9 +471,9 @@ bpe_explorer(
 )
 
 # %% [markdown] id="merges-seen" concepts=["C08"]
-# *the* is whole after two or three merges, because it is everywhere; rare words stay in pieces to the end. Mark where words begin
-# (“with ▁”): now *the* at the beginning of a word and *the* within *mother* are different pieces, and a text can be put together again
-# with its spaces.
+# *the* is whole after two merges, because it is everywhere; *rather*, which occurs once, is still r + ather at the end. Mark where words
+# begin (“with ▁”): now the ▁the of *the* and *there* is another piece than the “the” within *bathe*, and a text can be put together
+# again with its spaces.
 
 # %% [markdown] id="batches-intro" concepts=["C08"]
 # ### Batches and their padding
