@@ -8,7 +8,7 @@ import numpy as np
 from course_lib.batches import Example, bucketed_batches
 from course_lib.views.figures import Picture, View, choice, say, slider, text
 
-WIDTH, HEIGHT = 1000, 400  # of the picture, in CSS pixels
+WIDTH, HEIGHT = 1000, 460  # of the picture, in CSS pixels
 PLACE, ROW, GAP = 4, 3, 9  # pixels of a place, of a row where there is room, and between two rectangles
 TOKEN_COLOUR, PADDING_COLOUR, GROUND_COLOUR = (0, 114, 178), (245, 190, 130), (255, 255, 255)
 ORDERS = {
