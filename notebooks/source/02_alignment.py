@@ -145,7 +145,8 @@ two_words = torch.tensor([[True, True, False]])  # True = may attend
 nobody = torch.tensor([[False, False, False]])
 for name, mask in (("two words", two_words), ("nobody   ", nobody)):
     with_infinity = scores[None].masked_fill(~mask, -torch.inf).softmax(-1)
-    print(name, " −∞, then softmax:", with_infinity, "  the library:", additive.masked_softmax(scores[None], mask))
+    print(name, "−∞, then softmax:", with_infinity[0])
+    print(name, "the library:     ", additive.masked_softmax(scores[None], mask)[0])
 
 # %% [markdown] id="build" concepts=["C06"]
 # ## 4. Build it
