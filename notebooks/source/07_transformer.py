@@ -488,11 +488,12 @@ attempt("self.pos_encoding(src)", lambda: nn.Parameter(torch.zeros(1, 32))(torch
 attempt("Linear of ids", lambda: nn.Linear(32, 32)(torch.randint(0, 32, (5, 32))))
 torch.manual_seed(0)
 encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(32, 4, 64, 0.0, batch_first=True), 2, enable_nested_tensor=False)
-x, shuffled = torch.randn(1, 6, 32), torch.tensor([3, 0, 5, 1, 4, 2])
+x, shuffled, gaps = torch.randn(1, 6, 32), torch.tensor([3, 0, 5, 1, 4, 2]), []
 with torch.no_grad():
     for name, places in (("one row for all", torch.randn(1, 32)), ("a row for each", torch.randn(1, 6, 32))):
-        gap = (encoder(x + places)[:, shuffled] - encoder(x[:, shuffled] + places)).abs().max().item()
-        print(f"{name:16} difference {gap:.0e}")
+        gaps.append((encoder(x + places)[:, shuffled] - encoder(x[:, shuffled] + places)).abs().max().item())
+        print(f"{name:16} difference {gaps[-1]:.0e}")
+assert gaps[0] < 1e-4 < 0.1 < gaps[1]
 
 # %% [markdown] id="class-001-lacks" concepts=["C27", "C28"] errata=["E058", "E061"] documents=["001 §4"]
 # What comes out are vectors, not logits (E058); and `nn.Transformer` does not contain positions, as the text says (E061), nor embeddings. This is all it has:
@@ -510,7 +511,7 @@ source, target = torch.randn(3, 5, 32), torch.randn(3, 5, 32)
 last, other = target.clone(), source.clone()
 last[:, -1] += 3
 other[1] += 3 * torch.randn(5, 32)
-blocked = ~masks.causal_mask(5)
+blocked, changes = ~masks.causal_mask(5), []
 print("                                 place 0 changes when      sentence 0 changes when")
 print("                                 its last word is edited   sentence 1 is edited")
 with torch.no_grad():
@@ -520,6 +521,8 @@ with torch.no_grad():
         later = (inner(source, last, tgt_mask=mask) - before)[0, 0].abs().max().item()
         neighbour = (inner(other, target, tgt_mask=mask) - before)[0].abs().max().item()
         print(f"batch_first={first!s:5} {'causal mask' if mask is not None else 'no mask':12} {later:12.2f} {neighbour:24.2f}")
+        changes.append([later > 0.01, neighbour > 0.01])
+assert changes == [[True, False], [False, False], [False, True]]
 
 # %% [markdown] id="class-003" concepts=["C20", "C28"] errata=["E089", "E090", "E091", "E093", "E094"] documents=["003 §4"]
 # ### The class of document 003
@@ -532,6 +535,7 @@ attempt("7 tokens, 2 layers: x + positions", lambda: embedded + torch.randn(1, 2
 inner = nn.Transformer(32, 4, 2)
 attempt("self.transformer(x, tgt_mask=…)", lambda: inner(embedded, tgt_mask=None))
 print("num_layers=2:", len(inner.encoder.layers), "encoder layers,", len(inner.decoder.layers), "decoder layers, d_ff", inner.encoder.layers[0].linear1.out_features)
+assert (len(inner.encoder.layers), len(inner.decoder.layers)) == (2, 6)
 
 # %% [markdown] id="contradictions" concepts=["C26", "C28"] documents=["000 §3.2", "001 §2.1", "001 §2.3", "001 §4", "002 §3", "003 §4", "004 §3.2"]
 # ### Where the documents contradict each other
