@@ -7,9 +7,11 @@ import torch
 from torch import nn
 
 from course_lib.attention import attention_weights, merge_heads, split_heads
+from course_lib.commands.train import train as command
 from course_lib.config import PRESETS, DecodeConfig, ModelConfig
 from course_lib.corpora import load_corpus
 from course_lib.corpora.pairs import Corpus
+from course_lib.errors import CourseError
 from course_lib.incremental import can_cache
 from course_lib.interpretation import (
     attention_rollout,
@@ -223,3 +225,9 @@ def test_snapshots_change_nothing_and_come_back(tmp_path):
     assert shots[1].errors == taker.taken[1].errors and shots[1].loss == taker.taken[1].loss
     for name, weights in taker.taken[1].maps[2].items():
         torch.testing.assert_close(shots[1].maps[2][name], weights, atol=1e-3, rtol=0)
+
+
+def test_snapshots_need_known_alignments(tmp_path):
+    (tmp_path / "own.tsv").write_text("".join(f"a{n}\tb{n}\n" for n in range(90)), encoding="utf-8")
+    with pytest.raises(CourseError, match="--snapshots needs known word alignments"):
+        command(out=tmp_path / "run", corpus=str(tmp_path / "own.tsv"), direction="en-de", snapshots=True)

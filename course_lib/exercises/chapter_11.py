@@ -911,7 +911,7 @@ SPOT_THE_BUG = Exercise(
     statement="""\
 To read alignments from a cross-attention head, you first need its weights. This function takes them from document
 004, §4.1: the decoder's equations there are a copy of the encoder's (E124), what is called “attention weights” has no
-softmax (E121), and there is no mask (E113). Two slips in reading the numbers have been added.
+softmax (E121), and masks are mentioned nowhere (E113). Two slips in reading the numbers have been added.
 
 **Repair it**, so that it returns `(weights, links)`:
 
@@ -993,7 +993,7 @@ softmax (E121), and there is no mask (E113). Two slips in reading the numbers ha
         ),
         Misconception(
             "padding_seen", half_repaired(hide=unmasked),
-            "Padding gets weight and links (E113). `keep` says where there is a word.",
+            "Padding gets weight and links: nothing is masked (E113). `keep` says where there is a word.",
         ),
         Misconception(
             "hidden_afterwards", hidden_afterwards,

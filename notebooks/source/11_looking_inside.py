@@ -27,6 +27,7 @@ import torch
 from torch import nn
 
 from course_lib import evaluation, interpretation
+from course_lib.config import DecodeConfig
 from course_lib.corpora import load_corpus
 from course_lib.interpretation import edit_attention, heads_off
 from course_lib.translator import Translator, head_alignment_errors
@@ -351,8 +352,6 @@ references = [translator.finish(pair.target) for pair in held_out]
 
 
 def bleu(off):
-    from course_lib.config import DecodeConfig
-
     with heads_off(model, off):
         outputs = translator.translate_all([pair.source for pair in held_out], DecodeConfig(beam_size=1))
     return evaluation.corpus_scores(outputs, references, "zh")["bleu"]["score"]
