@@ -532,7 +532,7 @@ print(pairs[49].source, "→ one pass:", translator.finish(tokenizer.decode(once
 print("exactly right of 50:", exact)
 assert exact["one pass"] == 0 and exact["the loop"] > 25
 
-# %% [markdown] id="documents-table" concepts=["C35","C53","C56"] errata=["E016","E017","E041","E117","E143","E144"] documents=["002 §5","004 §5.4","004 §6.1","004 §6.2"]
+# %% [markdown] id="documents-table" concepts=["C35","C53","C56"] errata=["E016","E017","E041","E117","E143","E144"] documents=["002 §5","004 §3.4","004 §5.4","004 §6.1","004 §6.2"]
 # ### In a line each
 #
 # | document | what is true |
@@ -540,6 +540,7 @@ assert exact["one pass"] == 0 and exact["the loop"] > 25
 # | 000 §3.2: projection in every layer (E016); a continuous sequence (E017) | Once, behind the last layer; discrete tokens, one by one. |
 # | 001 §2.1, 004 §3.3: parallel (E041, E117) | In training and in the encoder. Writing is sequential; a cache makes each step cheap, not the steps fewer. |
 # | 002 §5: a language model predicts the distribution of the next word | True. What is *done* with it, this chapter's subject, is missing. |
+# | 002 §5, 004 §3.4: fields of application, in one list | They need different decoding: a label needs none, a translation or a summary a search, a story or a dialogue sampling. |
 # | 004 §5.4, §6.1: results, “significant improvement” without a number (E144) | A result is a score with its signature, its test set and its search: “BLEU 41.2, test 2016, beam 5, 13a, lower-cased”. |
 # | 004 §6.2: articles “similar in style”, by the same script (E143) | Needs a model that continues a text (chapter 15) and sampling. The script has neither. |
 
