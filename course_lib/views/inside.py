@@ -15,7 +15,7 @@ from course_lib.views.attention import by_kind, check_weights
 from course_lib.views.frames import HtmlView, page, rounded
 
 GOLD = "<b>green frames</b>: the known alignment; <b><u>underlined</u></b>: the largest of the row"
-ROWS = "a row is a word of the translation, a column a word of the source"
+ROWS = "a row is a word of the translation, a column a word of the source; what a row lacks to 1 went to the end mark"
 
 
 @dataclass(frozen=True)

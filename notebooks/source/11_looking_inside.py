@@ -239,7 +239,7 @@ def score(words):
 
 words = sentence.split()
 worth = [score(words) - score(words[:i] + words[i + 1 :]) for i in range(len(words))]
-print(*(f"{word}: {x:.1f}" for word, x in zip(words, worth)), sep="   ")
+print(*(f"{word} {x:.1f}" for word, x in zip(words, worth)), sep="  ")
 torch.testing.assert_close(worth, interpretation.occlusion(score, words))
 
 # %% [markdown] id="occlusion-seen" concepts=["C70"]
@@ -417,7 +417,15 @@ assert measured["leaving words out"][1] < 0.25 < 0.4 < measured["gradient × inp
 # %% id="occlusion-view" concepts=["C70"]
 from course_lib.views import occlusion_view
 
+effect = interpretation.occlude_words(translator, some[0].source, some[0].target)[2]
+past = some[0].target.split().index("了")
+print(f"了: leaving “{some[0].source.split()[0]}” out costs {effect[past, 0]:.1f} nats")
+assert some[0].source.startswith("Did ") and effect[past].argmax() == 0
 occlusion_view(translator, some[:2])
+
+# %% [markdown] id="occlusion-view-seen" concepts=["C70"]
+# Find the row 了, the mark of the past. The heads look mostly at the question mark. The grammar says that 了 has no counterpart. Leaving out *Did* costs more than leaving out anything else: that is
+# where English keeps the past. Here the experiment knows more than the map, and more than the gold.
 
 # %% [markdown] id="integrated" concepts=["C70"]
 # Integrated gradients go the whole way from “no words” (vectors of zeros) to the sentence. Their sum is the whole change of the log-probability: **completeness**, which can be checked.
@@ -436,7 +444,7 @@ def log_p_of_how_many(vectors):
 shares = interpretation.integrated_gradients(log_p_of_how_many, vectors, torch.zeros_like(vectors), steps=128).sum(-1)[0]
 with torch.no_grad():
     change = (log_p_of_how_many(vectors) - log_p_of_how_many(torch.zeros_like(vectors))).item()
-print(*(f"{word}: {x:.1f}" for word, x in zip([*words, "[EOS]"], shares.tolist())), sep="   ")
+print(*(f"{word} {x:.1f}" for word, x in zip([*words, "[EOS]"], shares.tolist())), sep="  ")
 print(f"sum {shares.sum().item():.2f}, log p with the words minus log p without: {change:.2f}")
 assert abs(shares.sum().item() - change) < 0.05 * abs(change)
 
