@@ -12,6 +12,8 @@ from course_lib.attention import scaled_dot_product_attention
 from course_lib.errors import CourseError
 from course_lib.masks import causal_mask
 from course_lib.recurrent import receptive_field
+from course_lib.snapshots import shipped_snapshots
+from course_lib.translator import Translator
 from course_lib.views import (
     alignment_stepper,
     attention_heatmap,
@@ -20,6 +22,7 @@ from course_lib.views import (
     receptive_field_explorer,
     translate_and_attend,
 )
+from course_lib.views.inside import attention_in_training, occlusion_view
 from course_lib.views.palette import HEADS
 
 NASTY = ["</script><script>boom()</script>", "\"quoted\" & 'single'", "<!--", "图书馆", "[EOS]"]
@@ -488,3 +491,31 @@ def test_alignment_asks_first_and_then_shows(show):
     assert "took most from 3" in frame.locator(".message").inner_text()
     frame.get_by_role("button", name="next token").click()
     assert "“y” took most from 1" in frame.locator(".message").inner_text()
+
+
+# ---- looking inside --------------------------------------------------------------------------------------------------
+def test_training_view_moves_with_slider_keys_and_mouse(show):
+    pairs, shots = shipped_snapshots()
+    _, frame = show(attention_in_training(pairs, shots))
+    reading, weights = frame.locator(".reading"), shots[-1].maps[0]["decoder.layers.1.cross_attention"][0]
+    frame.locator("input[type=range]").fill("7")
+    assert frame.locator(".now").inner_text() == f"{shots[-1].step:,} steps"
+    assert shots[-1].translations[0] in frame.locator(".said").inner_text()
+    assert frame.locator("td.gold").count() == len(pairs[0].alignment)
+    frame.locator("table").press("ArrowDown")
+    frame.locator("table").press("ArrowRight")
+    value = weights[2, 1, 1].item()
+    assert reading.inner_text().startswith("“昨天” and “ran”") and f"{value:.3f}; not aligned" in reading.inner_text()
+    frame.get_by_role("group", name="head").get_by_role("button", name="0").click()
+    frame.locator("tbody tr").nth(1).locator("td").nth(5).hover()
+    assert f"{weights[0, 1, 5].item():.3f}; aligned" in reading.inner_text()
+
+
+def test_occlusion_view_points_into_all_maps_at_once(show):
+    pairs, _ = shipped_snapshots()
+    _, frame = show(occlusion_view(Translator.shipped(), pairs[:2]))
+    frame.locator("table").nth(1).locator("tbody tr").nth(0).locator("td").nth(0).hover()
+    assert frame.locator("td.on").count() == 3
+    assert "leaving the word out (nats): 8." in frame.locator(".reading").inner_text()
+    frame.get_by_role("group", name="sentence").get_by_role("button").nth(1).click()
+    assert frame.locator("table").nth(2).locator("tbody tr").count() == len(pairs[1].target.split())
