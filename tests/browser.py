@@ -89,7 +89,7 @@ def jupyter_lab(folder: Path, *, dark: bool = False) -> Iterator[Lab]:
     with open(lab.log, "w") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
-        wait_for(lambda: server.poll() is not None or _answers(lab.base), 120, "JupyterLab did not start")
+        wait_for(lambda: server.poll() is not None or _answers(lab.base), 300, "JupyterLab did not start")
         if server.poll() is not None:
             raise RuntimeError(f"JupyterLab stopped at once:\n{lab.log.read_text()}")
         yield lab
@@ -137,7 +137,7 @@ class NotebookPage:
             const app = window.jupyterapp, widget = app.shell.currentWidget;
             app.shell.collapseLeft();
             await widget.context.ready; await widget.sessionContext.ready;""",
-            seconds=120,
+            seconds=300,
             otherwise=f"{name}: its kernel did not start (has the notebook a kernelspec?)",
         )
 
@@ -173,9 +173,18 @@ class NotebookPage:
         return errors
 
     def answer_predictions(self) -> None:
-        """Give the views that ask for a prediction first an answer, so that they appear."""
+        """Give what asks for a prediction first an answer (the first option, or 1), so that the rest appears."""
         for view in self.page.locator(".workshop-view", has_text="Predict first.").all():
             view.locator("button").first.click()
+        for frame in self.frames():
+            if (commit := frame.locator("button.commit:visible")).count():
+                if (number := frame.locator("fieldset input[type=text]")).count():
+                    number.fill("1")
+                else:
+                    frame.locator("fieldset input").first.check()
+                commit.click()
+            elif (options := frame.locator("p.ask", has_text="Predict first.").locator("~ p.ask button")).count():
+                options.first.click()
         self.settle()
 
     def settle(self, milliseconds: int = 700) -> None:

@@ -10,6 +10,7 @@ from torch import nn
 
 from course_lib import recurrent
 from course_lib.views import cost_explorer, gradient_explorer, receptive_field_explorer
+from course_lib.views.figures import scientific
 from course_lib.views.recurrence import D_IN, D_STATE, LENGTHS, influence
 
 
@@ -55,7 +56,7 @@ def test_gradient_shows_what_the_chapter_says():
     for seed in range(10):
         view.set(seed=seed, distance=50, length=100, forget_bias=4.0, radius=0.9, bend=True)
         assert max(view.numbers["rnn"][50], view.numbers["lstm"][50]) < 1e-4 < 0.01 < view.numbers["forget"][50]
-    assert f"RNN {view.numbers['rnn'][50]:.1e}" in view.picture.alt and "Vanished" in view.message.value
+    assert f"RNN: {scientific(view.numbers['rnn'][50])}" in view.picture.alt and "Vanished" in view.message.value
     view.set(radius=1.2, bend=False)
     assert view.numbers["rnn"][50] == pytest.approx(1.2**50, rel=1e-4)
     view.set(radius=1.5, bend=True, distance=99)

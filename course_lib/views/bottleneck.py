@@ -127,7 +127,7 @@ def _table(word, target, answers):
         f'<tr><th scope="row">{html.escape(name)}</th><td style="{spaced}">{letters_}</td><td>{note}</td></tr>'
         for name, letters_, note in lines
     )
-    return f'<table class="workshop-table">{rows}</table>'
+    return f'<table class="workshop-table" style="margin-bottom:10px">{rows}</table>'
 
 
 def _curves(picture, means, measured, lengths, trained_to):
@@ -143,7 +143,7 @@ def _curves(picture, means, measured, lengths, trained_to):
         axes.axvline(trained_to, color=MUTED, linewidth=1, linestyle=":")
         axes.text(trained_to + 0.1, 0.07, "longer than in training →", color=MUTED, fontsize=8)
         axes.axhline(1 / 26, color=MUTED, linewidth=1, linestyle="--")
-        axes.text(lengths[0] - 0.4, 1 / 26 + 0.015, "guessing", color=MUTED, fontsize=8)
+        axes.text(lengths[0] - 0.4, 1 / 26 + 0.025, "guessing", color=MUTED, fontsize=8)
         points = []
         for (name, by_length), color, marker in zip(means.items(), COLORS, MARKERS):
             runs = [[run[n] for run in measured[name]] for n in lengths]

@@ -10,7 +10,9 @@ from torch import nn
 
 from course_lib.blocks import EncoderLayer, LayerNorm
 
-from .figures import BLUE, GRID, INK, MUTED, ORANGE, Picture, Prediction, View, choice, panels, say, slider, text
+from .figures import (
+    BLUE, GRID, INK, MUTED, ORANGE, Picture, Prediction, View, choice, panels, say, scientific, slider, text,
+)  # fmt: skip
 from .palette import HEADS
 
 VARIANTS = {
@@ -74,24 +76,39 @@ def sameness(x):
     return 1 - ((x - x.mean(1, keepdim=True)).norm() / x.norm()).item()
 
 
+@lru_cache(maxsize=4)
+def _random(norm, seed):
+    """Random input [B, T, D] with its classes [B, T], and the deepest stack."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        x = torch.randn(N_SENTENCES, N_TOKENS, SIZES["d_model"])
+        return x, torch.randint(N_CLASSES, (N_SENTENCES, N_TOKENS)), Stack(norm, DEEPEST)
+
+
+@lru_cache(maxsize=10)
+def _forward(variant, seed):
+    """The deepest stack, its states after each layer, and the classes: a shallower stack is the beginning of it."""
+    x, classes, drawn = _random("post" if variant == "post" else "pre", seed)
+    with torch.random.fork_rng(devices=[]):
+        stack = Stack(variant, 0)
+    stack.layers, stack.read = drawn.layers, drawn.read
+    return stack, stack.states(x), classes
+
+
 @lru_cache(maxsize=512)
 def measure(variant, depth, seed):
     """What one backward pass through a fresh stack shows, layer by layer: arrays [depth].
 
     Returns a dict: `gradient`, the norm of the gradient of each layer's first feed-forward matrix; `spread`, how far
     the tokens of a sentence are apart after each layer, relative to their size; `size`, the root mean square of the
-    stream. The input and its classes are random, and the same for every variant and depth.
+    stream. Input, classes and weights are random, and the same for every variant and depth.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        x = torch.randn(N_SENTENCES, N_TOKENS, SIZES["d_model"])
-        classes = torch.randint(N_CLASSES, (N_SENTENCES, N_TOKENS))
-        stack = Stack(variant, depth)
-    states = stack.states(x)
+    stack, states, classes = _forward(variant, seed)
+    states = states[:depth]
     logits = stack.read(stack.final_norm(states[-1]))
     loss = F.cross_entropy(logits.flatten(0, 1), classes.flatten())
-    weights = [layer.feed_forward.expand.weight for layer in stack.layers]
-    gradients = torch.autograd.grad(loss, weights)
+    weights = [layer.feed_forward.expand.weight for layer in stack.layers[:depth]]
+    gradients = torch.autograd.grad(loss, weights, retain_graph=True)
     return {
         "gradient": np.array([g.norm().item() for g in gradients]),
         "spread": np.array([1 - sameness(state.detach()) for state in states]),
@@ -127,9 +144,9 @@ def depth_explorer(predict=True):
         numbers.update({name: measure(name, depth, seed) for name in VARIANTS})
         mine = numbers[variant]
         texts = (
-            f"{VARIANTS[variant]}, {depth} layers: gradient {mine['gradient'][0]:.1e} in the first layer, "
-            f"{mine['gradient'][-1]:.1e} in the last.",
-            f"{VARIANTS[variant]}: after the last layer the tokens differ by {mine['spread'][-1]:.1e} of their size.",
+            f"{VARIANTS[variant]}, {depth} layers: gradient {scientific(mine['gradient'][0])} in the first layer, "
+            f"{scientific(mine['gradient'][-1])} in the last.",
+            f"{VARIANTS[variant]}: after the last layer the tokens differ by {scientific(mine['spread'][-1])} of their size.",
             f"{VARIANTS[variant]}: the stream has size {mine['size'][0]:.2g} after the first layer, "
             f"{mine['size'][-1]:.2g} after the last.",
         )
@@ -160,12 +177,12 @@ def _depth_message(variant, depth, ratio, mine):
         )
     if variant == "residual":
         return "Residuals alone: gradients arrive, but nothing holds the size. Move the depth, watch the third picture."
-    gone = f"the tokens differ by <b>{mine['spread'][-1]:.1e}</b> of their size: the sentence is gone."
+    gone = f"the tokens differ by <b>{scientific(mine['spread'][-1])}</b> of their size: the sentence is gone."
     if variant == "norm":
         return (
             f"Norms alone: size and gradient are kept. But attention averages in every layer, and after {depth} {gone}"
         )
-    return f"The first layer’s gradient is <b>{ratio:.1e} times</b> smaller than with pre-norm, and {gone}"
+    return f"The first layer’s gradient is <b>{scientific(ratio)} times</b> smaller than with pre-norm, and {gone}"
 
 
 def _depth_prediction():
@@ -193,7 +210,7 @@ def _by_layer(picture, title, label, limits, legend="lower right", spoken=0):
         axes.grid(color=GRID)
         for name, shown in VARIANTS.items():
             (lines[name],) = axes.plot([], [], color=COLORS[name], marker=MARKERS[name], markersize=4, label=shown)
-        value = axes.text(0, 0, "", fontsize=8.5, fontweight="bold", ha="right" if spoken else "left", va="bottom")
+        value = axes.annotate("", (1, 1), (0, 0), textcoords="offset points", color=INK, fontsize=8.5, fontweight="bold")
         axes.legend(loc=legend, fontsize=7)
         picture.live(*lines.values(), value)
 
@@ -203,10 +220,13 @@ def _by_layer(picture, title, label, limits, legend="lower right", spoken=0):
         for name, line in lines.items():
             line.set_data(layers, np.clip(curves[name], limits[0], top))
             line.set(linewidth=3 if name == variant else 1.1, alpha=1 if name == variant else 0.55)
-        height = float(np.clip(curves[variant][spoken], limits[0], top / 4))
-        value.set_position((max(layers[spoken], 4) if spoken else 1, height * 1.35))
-        value.set_text(f"{curves[variant][spoken]:.1e}")
-        value.set_color(INK)
+        mine = np.clip(curves[variant], limits[0], top)
+        value.xy = layers[spoken], mine[spoken]
+        value.set_text(scientific(curves[variant][spoken]))
+        if mine[1] > 3 * mine[0] if spoken == 0 else depth <= DEEPEST - 8:  # the place to the right is free
+            value.set(position=(6, 0), ha="left", va="center")
+        else:
+            value.set(position=(0, -8), ha="right" if spoken else "left", va="top")
 
     return move
 
@@ -318,7 +338,8 @@ def _bars(picture, title, color):
         axes.set_ylim(-limit, limit)
         for bar, label, value in zip(bars, labels, values):
             bar.set_height(value)
-            label.set_text(f"{value:.2g}" if 0.01 <= abs(value) < 100 else _short(value))
+            shown = f"{value:.2g}" if 0.01 <= abs(value) < 100 else _short(value)
+            label.set_text(shown.replace("-", "−"))
             label.set_y(value + (0.03 if value >= 0 else -0.03) * limit)
             label.set_va("bottom" if value >= 0 else "top")
         return limit

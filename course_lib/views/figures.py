@@ -35,6 +35,7 @@ CSS = """<style>
 .workshop-view .widget-toggle-buttons { display: flex; flex-flow: row wrap; align-items: center; width: auto;
   margin-right: 18px; }
 .workshop-view .widget-toggle-buttons > .widget-label { margin-right: 8px; }
+.workshop-view .widget-slider, .workshop-view .widget-text { margin-right: 16px; }
 .workshop-view .widget-inline-hbox .widget-label { min-width: 0; width: auto; margin-right: 12px; }
 .workshop-view .widget-inline-hbox .widget-readout { min-width: 46px; }
 .workshop-title { font-size: 1.15em; font-weight: 600; line-height: 1.5; }
@@ -82,6 +83,17 @@ def _style():
         "figure.facecolor": GROUND, "axes.facecolor": GROUND, "axes.axisbelow": True, "axes.unicode_minus": True,
         "legend.frameon": False, "image.interpolation": "nearest", "lines.linewidth": 1.8,
     }  # fmt: skip
+
+
+# ---- numbers --------------------------------------------------------------------------------------------------------
+
+
+def scientific(value):
+    """Returns a positive number as people write it: "0.35", "120", and "1.3 × 10⁻¹¹" where it is small or large."""
+    if value == 0 or 0.01 <= value < 1000:
+        return f"{value:.2g}" if value < 100 else f"{value:.0f}"
+    factor, power = f"{value:.1e}".split("e")
+    return f"{factor}\u00a0×\u00a010{str(int(power)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
 
 
 # ---- one picture ----------------------------------------------------------------------------------------------------
@@ -324,5 +336,6 @@ class Prediction(widgets.VBox):
 
 __all__ = [
     "ACCENT", "BLUE", "CJK_FONTS", "CSS", "GREEN", "GRID", "GROUND", "INK", "MUTED", "ORANGE", "Picture", "Prediction",
-    "View", "chinese_fonts", "choice", "panels", "readable", "say", "slider", "text",
+    "View", "chinese_fonts", "choice", "panels", "readable", "say", "scientific", "slider",
+    "text",
 ]  # fmt: skip

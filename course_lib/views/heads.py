@@ -45,7 +45,7 @@ def heads_side_by_side(weights, tokens, keys=None, *, pinned=(0, 1), query=0, pr
         "left": slider(widgets.IntSlider, "left head", pinned[0], min=0, max=n_heads - 1),
         "right": slider(widgets.IntSlider, "right head", pinned[1], min=0, max=n_heads - 1),
         "query": slider(
-            widgets.SelectionSlider, "query", query, options=[(f"{i} {t}", i) for i, t in enumerate(tokens)]
+            widgets.SelectionSlider, "query", query, options=[(_name(i, t, "{} {}"), i) for i, t in enumerate(tokens)]
         ),
     }
     for control in controls.values():
@@ -69,7 +69,7 @@ def heads_side_by_side(weights, tokens, keys=None, *, pinned=(0, 1), query=0, pr
             shown[place] = head, query
             draw_large[place](head, query)
             best = int(row.argmax())
-            who, whom = f"query {query} “{tokens[query]}”", f"key {best} “{keys[best]}”"
+            who, whom = f"query {_name(query, tokens[query])}", f"key {_name(best, keys[best])}"
             large[place].show(f"Head {head}: {who} gives most to {whom}: {row[best]:.2f}.")
         say(message, _message(left, right, tokens[query], numbers["overlap"]))
 
@@ -79,6 +79,11 @@ def heads_side_by_side(weights, tokens, keys=None, *, pinned=(0, 1), query=0, pr
     )  # fmt: skip
     view.numbers, view.pictures, view.message = numbers, [*large, grid], message
     return view
+
+
+def _name(place, token, form="{} “{}”"):
+    """A place and its token; where the tokens are numbers of places, the place alone."""
+    return str(place) if token == str(place) else form.format(place, token)
 
 
 def _maps(weights, tokens, keys):

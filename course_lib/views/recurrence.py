@@ -8,7 +8,9 @@ import torch
 
 from course_lib.recurrent import LSTM, RNN, layer_costs, receptive_field
 
-from .figures import BLUE, GREEN, GRID, INK, MUTED, ORANGE, Picture, Prediction, View, choice, panels, say, slider, text
+from .figures import (
+    BLUE, GREEN, GRID, INK, MUTED, ORANGE, Picture, Prediction, View, choice, panels, say, scientific, slider, text,
+)  # fmt: skip
 
 D_IN, D_STATE, LONGEST = 6, 24, 100
 FLOOR, CEILING = 1e-26, 1e12  # what is smaller or larger is drawn there
@@ -68,7 +70,7 @@ def gradient_explorer(predict=True):
         "forget_bias": slider(widgets.FloatSlider, "forget bias", 4.0, min=-2, max=6, step=0.5),
         "length": slider(widgets.IntSlider, "length", LONGEST, min=10, max=LONGEST, step=10),
         "distance": slider(widgets.IntSlider, "read at distance", 50, min=1, max=LONGEST - 1),
-        "seed": slider(widgets.IntSlider, "weights", 0, min=0, max=9),
+        "seed": slider(widgets.IntSlider, "weights: seed", 0, min=0, max=9),
     }
     for name in ("radius", "forget_bias", "length", "distance", "seed"):
         controls[name].layout.width = "260px"
@@ -83,8 +85,8 @@ def gradient_explorer(predict=True):
         numbers["lstm"] = influence("lstm", None, True, length, seed)
         numbers["forget"] = influence("forget", forget_bias, True, length, seed)
         move(numbers, distance)
-        read = ", ".join(f"{STYLES[kind][0]} {numbers[kind][distance]:.1e}" for kind in STYLES)
-        picture.show(f"What is left of the gradient at distance {distance}: {read}.", layout=length)
+        read = ", ".join(f"{STYLES[kind][0]}: {scientific(numbers[kind][distance])}" for kind in STYLES)
+        picture.show(f"What is left of the gradient at distance {distance}. {read}.", layout=length)
         say(message, _gradient_message(numbers, radius, bend, forget_bias, distance))
 
     view = View(
@@ -98,16 +100,16 @@ def gradient_explorer(predict=True):
 def _gradient_message(numbers, radius, bend, forget_bias, distance):
     rnn, keep = numbers["rnn"][distance], 1 / (1 + np.exp(-forget_bias))
     if not bend:
-        start = f"Without tanh each step multiplies by {radius:.2f}: {radius:.2f}<sup>{distance}</sup> = {rnn:.1e}."
+        start = f"Without tanh each step multiplies by {radius:.2f}: {radius:.2f}<sup>{distance}</sup> = {scientific(rnn)}."
     elif rnn < 1e-4:
-        start = f"RNN: {rnn:.1e} is left. Vanished: what stands {distance} steps back teaches it nothing."
+        start = f"RNN: {scientific(rnn)} is left. Vanished: what stands {distance} steps back teaches it nothing."
     elif rnn > 10:
-        start = f"RNN: {rnn:.1e}, more than there was: exploding. One training step would throw the weights far away."
+        start = f"RNN: {scientific(rnn)}, more than there was: exploding. One training step would throw the weights far away."
     else:
-        start = f"RNN: {rnn:.1e} is left at distance {distance}. Move “size of W_h” a little: is there a good value?"
+        start = f"RNN: {scientific(rnn)} is left at distance {distance}. Move “size of W_h” a little: is there a good value?"
     return (
         f"{start} LSTM with forget bias {forget_bias:g}: its gate starts at σ({forget_bias:g}) = {keep:.3f}, and "
-        f"<b>{numbers['forget'][distance]:.1e}</b> is left."
+        f"<b>{scientific(numbers['forget'][distance])}</b> is left."
     )
 
 
@@ -122,7 +124,7 @@ def _gradient_prediction():
             ("about a thousandth",
              "Much less: its forget gate stands at about one half, and 0.5 to the power of 50 is nearly nothing. Look "
              "at the dashed curve."),
-            ("hardly more than in the RNN: nothing to speak of",
+            ("as good as nothing, as in the RNN",
              "A fresh forget gate stands at about one half, and 0.5 to the power of 50 is nearly nothing. It is the "
              "bias of that gate that makes the difference: move it."),
         ],
@@ -138,7 +140,7 @@ def _curves(picture):
         axes.set_yscale("log")
         axes.set(
             title="What is left of the gradient", xlabel="distance: steps between input and last state",
-            ylabel="|∂h_T/∂x_t| ÷ |∂h_T/∂x_T|", ylim=(FLOOR, CEILING),
+            ylabel=r"$|\partial h_T/\partial x_t| \;/\; |\partial h_T/\partial x_T|$", ylim=(FLOOR, CEILING),
         )  # fmt: skip
         axes.set_yticks([10.0**power for power in range(-24, 13, 6)])
         axes.grid(color=GRID)
@@ -161,7 +163,7 @@ def _curves(picture):
             shown = np.clip(values, FLOOR, CEILING)
             lines[kind].set_data(np.arange(length), shown)
             dots[kind].set_data([distance], [shown[distance]])
-            labels[kind].set_text(f"{values[distance]:.1e}")
+            labels[kind].set_text(scientific(values[distance]))
 
     return move
 
@@ -211,7 +213,7 @@ def cost_explorer(predict=True):
         numbers.clear()
         numbers.update(layer_costs(n, d, kernel_size))
         move(n, d, kernel_size)
-        read = ", ".join(f"{kind} {row['operations']:.2e}" for kind, row in numbers.items())
+        read = ", ".join(f"{kind} {scientific(row['operations'])}" for kind, row in numbers.items())
         picture.show(f"Operations in one layer at n = {n:,}: {read}. The curves of recurrence and attention cross at "
                      f"n = d = {d}.", layout=(d, kernel_size))  # fmt: skip
         table.value = _cost_table(numbers)
@@ -284,7 +286,7 @@ def _costs(picture):
         for kind, (name, color, style) in KINDS.items():
             (lines[kind],) = axes.plot([], [], color=color, linestyle=style, linewidth=2.2, label=name)
             (dots[kind],) = axes.plot([], [], "o", color=color, markersize=6)
-        axes.legend(loc="upper left")
+        axes.legend(loc="upper left", handlelength=3.5)
         picture.live(crossing, where, cursor, *lines.values(), *dots.values())
 
     def move(n, d, kernel_size):

@@ -209,7 +209,7 @@ def inputs_seen(module, n=64, d=8):  # measured: which inputs have a gradient?
 torch.manual_seed(0)
 for n_layers in (1, 2, 4, 8):
     stack = nn.Sequential(*[recurrent.CausalConv1d(8, 8, 3) for _ in range(n_layers)])
-    print(f"{n_layers} layers, kernel size 3: {inputs_seen(stack):2} inputs measured, {recurrent.receptive_field(3, n_layers):2} computed")
+    print(f"layers: {n_layers}, kernel size 3: {inputs_seen(stack):2} inputs measured, {recurrent.receptive_field(3, n_layers):2} computed")
     assert inputs_seen(stack) == recurrent.receptive_field(3, n_layers)
 
 # %% [markdown] id="costs-by-hand" concepts=["C07"] errata=["E064", "E101"]
@@ -529,7 +529,7 @@ for clip in (False, True):
     size = weight.grad.norm().item()
     if clip:
         nn.utils.clip_grad_norm_([weight], 1.0)
-    print(f"gradient {size:.1e}, {'clipped to 1' if clip else 'as it is':12}: the weight goes from 1.1 to {(weight - 0.01 * weight.grad).item():,.2f}")
+    print(f"gradient {size:.1e}, {'clipped to 1:' if clip else 'as it is:':13} the weight goes from 1.1 to {(weight - 0.01 * weight.grad).item():,.2f}")
 assert size > 1e9
 
 # %% [markdown] id="explode-seen" concepts=["C02"]
@@ -582,7 +582,7 @@ looking = F.scaled_dot_product_attention(x[:, 20:21], x, x)[:, 0]  # one query
 torch.testing.assert_close(window, convolution(x)[:, 20])
 torch.testing.assert_close(looking, F.scaled_dot_product_attention(x, x, x)[:, 20])
 steps = {kind: row["steps"] for kind, row in recurrent.layer_costs(32, 8, 3).items()}
-print("outputs 0 to 19 were not needed. Steps that wait for each other at n = 32:", steps)
+print("outputs 0 to 19 were not needed\nsteps that wait for each other at n = 32:", steps)
 
 # %% [markdown] id="efficiency" concepts=["C07"] documents=["004 §1", "004 §2.1"] errata=["E101", "E109"]
 # ### “Attention, to save computation”
@@ -605,7 +605,7 @@ assert costs["attention"]["operations"] > 15 * costs["recurrent"]["operations"]
 layer = nn.TransformerEncoderLayer(d_model=512, nhead=8, dim_feedforward=2048)
 in_attention = sum(p.numel() for p in layer.self_attn.parameters())
 everything = sum(p.numel() for p in layer.parameters())
-print(f"{in_attention:,} of {everything:,} parameters are attention’s: {in_attention / everything:.0%}. The rest: feed-forward network and norms")
+print(f"{in_attention:,} of {everything:,} parameters are attention’s: {in_attention / everything:.0%}\nthe rest: feed-forward network and norms")
 assert 0.3 < in_attention / everything < 0.35
 
 # %% [markdown] id="contradictions" concepts=["C02", "C07"] documents=["000 §1", "001 §1.1", "004 §3.3"] errata=["E035", "E036", "E101"]
