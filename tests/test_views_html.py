@@ -473,8 +473,8 @@ def test_alignment_asks_first_and_then_shows(show):
     assert "writes token 1, “x”? Click a column." in message.inner_text()
     assert classes(0) == classes(1) == ["ahead"]
     columns.nth(1).click()  # a wrong guess: the third gets most
-    assert "✗ You said 2 “b&”, which gets 20 %. (0 of 1 guesses right.)" in message.inner_text()
-    assert "“x” took most from 3 “图”: 70 %." in message.inner_text()
+    assert "✗ You said 2 “b&”, which gets 20%. (0 of 1 guesses right.)" in message.inner_text()
+    assert "“x” took most from 3 “图”: 70%." in message.inner_text()
     assert "context = 0.70 · h3 + 0.20 · h2 + 0.10 · h1" in message.inner_text()
     assert classes(0) == ["on"] and classes(1) == ["ahead"]
     columns.nth(0).click()

@@ -85,7 +85,7 @@ def gradient_explorer(predict=True):
         numbers["lstm"] = influence("lstm", None, True, length, seed)
         numbers["forget"] = influence("forget", forget_bias, True, length, seed)
         move(numbers, distance)
-        read = ", ".join(f"{STYLES[kind][0]}: {scientific(numbers[kind][distance])}" for kind in STYLES)
+        read = "; ".join(f"{STYLES[kind][0]}: {scientific(numbers[kind][distance])}" for kind in STYLES)
         picture.show(f"What is left of the gradient at distance {distance}. {read}.", layout=length)
         say(message, _gradient_message(numbers, radius, bend, forget_bias, distance))
 

@@ -3,7 +3,7 @@ const { source, target, weights } = data, last = target.length;
 const gold = new Set(data.gold.map(([t, s]) => `${t} ${s}`)), BAR = 84;
 const state = { step: data.predict ? 0 : 1, asked: 0, right: 0, guesses: new Map() }; // step: rows that are shown
 
-const percent = (w) => `${Math.round(100 * w)} %`;
+const percent = (w) => `${Math.round(100 * w)}%`;
 const best = (t) => weights[t].indexOf(Math.max(...weights[t]));
 const name = (s) => `${s + 1} “${source[s]}”`;
 

@@ -1,7 +1,7 @@
 // data: question, why, picture (HTML); options ([{text, remark}], or null where a number is asked for), answer (index or
 // number), within, unit.
 const html = (tag, attributes, content) => { const e = make(tag, attributes); e.innerHTML = content; return e; };
-const unit = data.unit ? ` ${data.unit}` : "";
+const unit = data.unit === "%" ? "%" : data.unit ? ` ${data.unit}` : "";
 let chosen = null; // the index of an option, or a number
 
 const commit = make("button", { type: "button", class: "commit", disabled: "", onclick: reveal }, "Commit");
