@@ -11,8 +11,21 @@ from torch import nn
 from course_lib.blocks import EncoderLayer, LayerNorm
 
 from .figures import (
-    BLUE, GRID, INK, MUTED, ORANGE, Picture, Prediction, View, choice, panels, say, scientific, slider, text,
-)  # fmt: skip
+    BLUE,
+    GRID,
+    INK,
+    MUTED,
+    ORANGE,
+    Picture,
+    Prediction,
+    View,
+    choice,
+    panels,
+    say,
+    scientific,
+    slider,
+    text,
+)
 from .palette import HEADS
 
 VARIANTS = {
@@ -143,10 +156,11 @@ def depth_explorer(predict=True):
     def draw(depth, variant, seed):
         numbers.update({name: measure(name, depth, seed) for name in VARIANTS})
         mine = numbers[variant]
+        apart = scientific(mine["spread"][-1])
         texts = (
             f"{VARIANTS[variant]}, {depth} layers: gradient {scientific(mine['gradient'][0])} in the first layer, "
             f"{scientific(mine['gradient'][-1])} in the last.",
-            f"{VARIANTS[variant]}: after the last layer the tokens differ by {scientific(mine['spread'][-1])} of their size.",
+            f"{VARIANTS[variant]}: after the last layer the tokens differ by {apart} of their size.",
             f"{VARIANTS[variant]}: the stream has size {mine['size'][0]:.2g} after the first layer, "
             f"{mine['size'][-1]:.2g} after the last.",
         )
@@ -210,7 +224,8 @@ def _by_layer(picture, title, label, limits, legend="lower right", spoken=0):
         axes.grid(color=GRID)
         for name, shown in VARIANTS.items():
             (lines[name],) = axes.plot([], [], color=COLORS[name], marker=MARKERS[name], markersize=4, label=shown)
-        value = axes.annotate("", (1, 1), (0, 0), textcoords="offset points", color=INK, fontsize=8.5, fontweight="bold")
+        style = {"color": INK, "fontsize": 8.5, "fontweight": "bold"}
+        value = axes.annotate("", (1, 1), (0, 0), textcoords="offset points", **style)
         axes.legend(loc=legend, fontsize=7)
         picture.live(*lines.values(), value)
 

@@ -9,8 +9,22 @@ import torch
 from course_lib.recurrent import LSTM, RNN, layer_costs, receptive_field
 
 from .figures import (
-    BLUE, GREEN, GRID, INK, MUTED, ORANGE, Picture, Prediction, View, choice, panels, say, scientific, slider, text,
-)  # fmt: skip
+    BLUE,
+    GREEN,
+    GRID,
+    INK,
+    MUTED,
+    ORANGE,
+    Picture,
+    Prediction,
+    View,
+    choice,
+    panels,
+    say,
+    scientific,
+    slider,
+    text,
+)
 
 D_IN, D_STATE, LONGEST = 6, 24, 100
 FLOOR, CEILING = 1e-26, 1e12  # what is smaller or larger is drawn there
@@ -99,14 +113,15 @@ def gradient_explorer(predict=True):
 
 def _gradient_message(numbers, radius, bend, forget_bias, distance):
     rnn, keep = numbers["rnn"][distance], 1 / (1 + np.exp(-forget_bias))
+    left = scientific(rnn)
     if not bend:
-        start = f"Without tanh each step multiplies by {radius:.2f}: {radius:.2f}<sup>{distance}</sup> = {scientific(rnn)}."
+        start = f"Without tanh each step multiplies by {radius:.2f}: {radius:.2f}<sup>{distance}</sup> = {left}."
     elif rnn < 1e-4:
-        start = f"RNN: {scientific(rnn)} is left. Vanished: what stands {distance} steps back teaches it nothing."
+        start = f"RNN: {left} is left. Vanished: what stands {distance} steps back teaches it nothing."
     elif rnn > 10:
-        start = f"RNN: {scientific(rnn)}, more than there was: exploding. One training step would throw the weights far away."
+        start = f"RNN: {left}, more than there was: exploding. One training step would throw the weights far away."
     else:
-        start = f"RNN: {scientific(rnn)} is left at distance {distance}. Move “size of W_h” a little: is there a good value?"
+        start = f"RNN: {left} is left at distance {distance}. Move “size of W_h” a little: is there a good value?"
     return (
         f"{start} LSTM with forget bias {forget_bias:g}: its gate starts at σ({forget_bias:g}) = {keep:.3f}, and "
         f"<b>{scientific(numbers['forget'][distance])}</b> is left."
