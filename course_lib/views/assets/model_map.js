@@ -31,7 +31,7 @@ function column(side, name, first) {
       return;
     }
     const into = group ? (x) => group.append(x) : (x) => parts.push(x);
-    if (box.cross) into(make("span", { class: "memory" }, `keys, values ← memory ${shape(box.inputs[1][1])}`));
+    if (box.cross) into(make("span", { class: "memory" }, "keys, values ← memory ", make("span", {}, shape(box.inputs[1][1]))));
     into(button(box, index));
     if (box.residual) into(make("span", { class: "plus" }, "⊕ what came in is added"));
     const next = data.boxes.slice(index + 1).find((b) => b.side === side);
