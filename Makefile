@@ -16,7 +16,7 @@ lab: .venv/installed
 	@$(BIN)/course lab
 
 test: .venv/installed
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 SHIPPED := course_lib/assets/grammar_en_zh
 train: .venv/installed

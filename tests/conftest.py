@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,6 @@ ROOT = Path(__file__).resolve().parents[1]
 # One thread for each process, set before torch loads: tensors are small here, and where other things run on the same
 # cores, threads that wait for each other made a cell of two seconds take six minutes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-RECORDS = pytest.StashKey[list[str]]()  # lines for the end of the report
 
 
 @pytest.fixture(autouse=True)
@@ -49,11 +48,14 @@ def lab_page(lab) -> Iterator:
 
 
 @pytest.fixture
-def report(request) -> list[str]:
-    """Lines appended to this list stand at the end of pytest's report."""
-    return request.config.stash.setdefault(RECORDS, [])
+def report(record_property) -> Callable[[str], None]:
+    """`report(line)` puts a line at the end of pytest's report, from whichever process the test runs in."""
+    return lambda line: record_property("line", line)
 
 
-def pytest_terminal_summary(terminalreporter, config) -> None:
-    for line in config.stash.get(RECORDS, []):
-        terminalreporter.write_line(line)
+def pytest_terminal_summary(terminalreporter) -> None:
+    for outcome in ("passed", "failed"):
+        for result in terminalreporter.getreports(outcome):
+            for name, line in result.user_properties:
+                if name == "line" and result.when == "call":
+                    terminalreporter.write_line(line)

@@ -93,7 +93,7 @@ def test_the_set_up_cell_installs_the_course_and_replaces_nothing(colab, wheel, 
     assert str(colab.parents[1]) in done.notebook.cells[-1].outputs[0].text, "not the course that was installed"
     assert versions(colab) == before and before["ipywidgets"] == "7.7.1"
     assert done.versions["ipywidgets"] == "7.7.1" and done.versions["numpy"].startswith("2.1.")
-    report.append(f"Colab road: the set-up cell took {done.seconds['setup']:.0f} s")
+    report(f"Colab road: the set-up cell took {done.seconds['setup']:.0f} s")
 
 
 OTHERS = [path for path in NOTEBOOKS if not path.name.startswith("03_")]

@@ -20,7 +20,7 @@ def test_notebook_runs_offline_within_its_budget(path, tmp_path, report):
     training = {cell.id for cell in notebook.cells if "training" in cell.metadata.get("tags", [])}
     wall = sum(run.seconds.values())
     reading = sum(seconds for cell, seconds in run.seconds.items() if cell not in training)
-    report.append(
+    report(
         f"{path.parent.name}/{path.stem}: {wall:.0f} s ({reading:.0f} s without training), "
         f"{run.cpu_seconds:.0f} CPU seconds, peak {run.peak_mib:.0f} MiB"
     )
