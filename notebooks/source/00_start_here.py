@@ -413,5 +413,6 @@ from course_lib.workshop import quiz
 # **Papers**: Bahdanau, Cho, Bengio (2014), *Neural Machine Translation by Jointly Learning to Align and Translate*, §3;
 # Vaswani and others (2017), *Attention Is All You Need*, §3.2.
 #
-# **Next**: [chapter 03](03_attention.ipynb) takes the operation apart. Or go straight to [chapter 09](09_training.ipynb)
-# and train the model that you have just used.
+# **Next:** [chapter 01](01_sequence_models.ipynb) asks what a sequence is, and how networks read one before attention.
+# In a hurry? [Chapter 03](03_attention.ipynb) takes the operation apart, and [chapter 09](09_training.ipynb) trains the
+# model that you have just used.

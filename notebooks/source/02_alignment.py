@@ -524,7 +524,7 @@ from course_lib.workshop import check, hint, progress, quiz
 # Translation by Jointly Learning to Align and Translate*, §3, §A; Luong, Pham & Manning 2015, *Effective Approaches to
 # Attention-based Neural Machine Translation*, §3; Sutskever, Vinyals & Le 2014, *Sequence to Sequence Learning with Neural Networks*.
 #
-# **Next:** chapter 03 leaves the recurrence out, and lets a sentence ask itself. What have you done so far?
+# **Next:** [chapter 03](03_attention.ipynb) leaves the recurrence out, and lets a sentence ask itself. What have you done so far?
 
 # %% id="progress"
 progress()

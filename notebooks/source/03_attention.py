@@ -828,7 +828,7 @@ from course_lib.workshop import check, hint, my_parts, quiz
 # Is All You Need*, §3.2; Bahdanau, Cho & Bengio 2015, *Neural Machine Translation by Jointly Learning to Align and
 # Translate*; Jain & Wallace 2019, *Attention is not Explanation*.
 #
-# **Next:** chapter 04 gives the tokens a position. Which parts of the model are yours by now?
+# **Next:** [chapter 04](04_position.ipynb) gives the tokens a position. Which parts of the model are yours by now?
 
 # %% id="my-parts"
 my_parts()

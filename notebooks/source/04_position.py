@@ -705,7 +705,7 @@ from course_lib.workshop import check, hint, my_parts, quiz
 # Representations*; Raffel et al. 2020, *Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer*, §2.1; Su et al. 2021,
 # *RoFormer: Enhanced Transformer with Rotary Position Embedding*; Press et al. 2022, *Train Short, Test Long: Attention with Linear Biases Enables Input Length Extrapolation*.
 #
-# **Next:** chapter 05 splits attention into heads. Which parts of the model are yours by now?
+# **Next:** [chapter 05](05_many_heads.ipynb) splits attention into heads. Which parts of the model are yours by now?
 
 # %% id="my-parts"
 my_parts()

@@ -541,7 +541,7 @@ from course_lib.workshop import check, hint, my_parts, quiz
 # Need*, §3.2.2; Michel, Levy & Neubig 2019, *Are Sixteen Heads Really Better than One?*; Voita et al. 2019, *Analyzing Multi-Head
 # Self-Attention: Specialized Heads Do the Heavy Lifting, the Rest Can Be Pruned*.
 #
-# **Next:** chapter 06 puts a feed-forward network, residuals and norms around it: the encoder. Which parts are yours by now?
+# **Next:** [chapter 06](06_encoder.ipynb) puts a feed-forward network, residuals and norms around it: the encoder. Which parts are yours by now?
 
 # %% id="my-parts"
 my_parts()

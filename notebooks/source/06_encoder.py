@@ -528,7 +528,7 @@ from course_lib.workshop import check, hint, my_parts, quiz
 # Residual Learning for Image Recognition*; Ba, Kiros & Hinton 2016, *Layer Normalization*; Hendrycks & Gimpel 2016, *Gaussian Error Linear Units (GELUs)*; Xiong et al. 2020, *On Layer
 # Normalization in the Transformer Architecture*; Dong, Cordonnier & Loukas 2021, *Attention is not all you need: pure attention loses rank doubly exponentially with depth*.
 #
-# **Next:** chapter 07 adds the decoder, and puts the whole model together. Which parts are yours by now?
+# **Next:** [chapter 07](07_transformer.ipynb) adds the decoder, and puts the whole model together. Which parts are yours by now?
 
 # %% id="my-parts"
 my_parts()

@@ -648,7 +648,7 @@ for placement in ("pre", "post"):
     print(f"{placement}-norm, {len(parts.mine())} of your parts: largest difference from nn.Transformer {(mine - model.logits(states)).abs().max():.1g}")
 
 # %% [markdown] id="yours-translates" concepts=["C28"]
-# And the shipped model, with its trained weights poured into your parts, translates. In the map below, the code of a box is yours where the part is. **Next:** chapter 08 makes tensors of text, and chapter 09 trains.
+# And the shipped model, with its trained weights poured into your parts, translates. In the map below, the code of a box is yours where the part is. **Next:** [chapter 08](08_text_to_tensors.ipynb) makes tensors of text, and chapter 09 trains.
 
 # %% id="yours-map" concepts=["C28"]
 yours = Translator.shipped(parts)

@@ -710,7 +710,7 @@ from course_lib.workshop import check, hint, my_parts, quiz
 # 2016, *Neural Machine Translation of Rare Words with Subword Units*; Vaswani et al. 2017, *Attention Is All You Need*, §3.4; Kudo & Richardson
 # 2018, *SentencePiece*; Press & Wolf 2017, *Using the Output Embedding to Improve Language Models*.
 #
-# **Next:** chapter 09 trains the model on such batches. What is yours by now?
+# **Next:** [chapter 09](09_training.ipynb) trains the model on such batches. What is yours by now?
 
 # %% id="my-parts"
 my_parts()

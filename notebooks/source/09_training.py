@@ -793,7 +793,7 @@ from course_lib.workshop import check, hint, quiz
 # Optimization*, algorithm 1; Szegedy et al. (2016), *Rethinking the Inception Architecture for Computer Vision*, §7;
 # Xiong et al. (2020), *On Layer Normalization in the Transformer Architecture*.
 #
-# **Next:** chapter 10 lets the model write better than word by word, and measures how good it is.
+# **Next:** [chapter 10](10_decoding.ipynb) lets the model write better than word by word, and measures how good it is.
 
 # %% id="whose-parts"
 my_parts()

@@ -616,4 +616,4 @@ from course_lib.workshop import check, hint, quiz
 # Fan et al. (2018), *Hierarchical Neural Story Generation* (top-k); Holtzman et al. (2020), *The Curious Case of Neural Text
 # Degeneration* (top-p); Koehn, Knowles (2017), *Six Challenges for Neural Machine Translation*, §3.6.
 #
-# **Next:** chapter 11 looks inside the model while it translates.
+# **Next:** [chapter 11](11_looking_inside.ipynb) looks inside the model while it translates.

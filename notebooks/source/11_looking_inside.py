@@ -616,7 +616,7 @@ from course_lib.workshop import check, hint, quiz
 # **Read the code:** `course_lib/interpretation.py`, `course_lib/snapshots.py`, `course_lib/recording.py`. **Papers:** the four of section 6; Abnar and Zuidema 2020, *Quantifying Attention
 # Flow in Transformers*; Michel, Levy and Neubig 2019, *Are Sixteen Heads Really Better than One?*; Sundararajan, Taly and Yan 2017, *Axiomatic Attribution for Deep Networks*, §3.
 #
-# **Next:** chapter 12 trains a model on text alone, without translations: pretraining. Which parts are yours by now?
+# **Next:** pretraining, on text alone, without translations (chapter 12, still to come). Which parts are yours by now?
 
 # %% id="my-parts"
 my_parts()
