@@ -58,23 +58,23 @@ def read_every_map(page) -> int:
         for grid in frame.locator("canvas[tabindex='0'], table[tabindex='0']").all():
             if not grid.is_visible():
                 continue
-            live = frame.locator("[aria-live]").first
+            live = frame.locator("[aria-live]").all_inner_texts
             box = grid.bounding_box()
             clicks = grid.evaluate("grid => grid.tagName") == "TABLE"  # a canvas answers to the mouse alone
             point = partial(page.click if clicks else page.hover, grid)
             point(x=box["width"] * 0.5, y=box["height"] * 0.5)
             page.page.wait_for_timeout(200)
-            said = live.inner_text()
+            said = live()
             point(x=box["width"] * 0.9, y=box["height"] * 0.9)
-            said = wait_for_change(live.inner_text, said, f"pointing at another cell changes nothing: {said!r}")
+            said = wait_for_change(live, said, f"pointing at another cell changes nothing: {said!r}")
             grid.focus()
             page.page.keyboard.press("ArrowLeft")
-            wait_for_change(live.inner_text, said, f"the arrow key changes nothing: {said!r}")
+            wait_for_change(live, said, f"the arrow key changes nothing: {said!r}")
             read += 1
     return read
 
 
-def wait_for_change(look: Callable[[], str], before: str, otherwise: str) -> str:
+def wait_for_change(look: Callable[[], object], before: object, otherwise: str) -> object:
     """Wait until `look()` gives something else than `before`, and return it."""
     wait_for(lambda: look() != before, 10, otherwise)
     return look()
