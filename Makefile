@@ -2,7 +2,7 @@
 #: make test       install what is missing and run every test
 #: make notebooks  generate notebooks/ and exercises/ from their sources
 #: make lint       check the style of the code
-#: make train      train the small translator that ships with the course anew, in about ten minutes on two cores
+#: make train      train the small translator that ships with the course anew, in about five minutes on two cores
 #: make bench      measure the speed against PyTorch and others; writes runs/bench.json
 #: PYTHON=python3.12 (say) picks the interpreter that .venv is made from
 BIN := .venv/bin

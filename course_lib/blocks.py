@@ -56,7 +56,7 @@ class Dropout(nn.Module):
         if x.device.type != "cpu":
             return F.dropout(x, self.p)
         bits = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
-        dropped = round(self.p * 2**16)
+        dropped = min(round(self.p * 2**16), 2**16 - 1)  # one of them is always kept: nothing is divided by zero
         keep = (bits[: x.numel()] >= dropped - 2**15).view(x.shape)
         return x * (keep.to(x.dtype) / (1 - dropped / 2**16))
 

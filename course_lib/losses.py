@@ -6,21 +6,6 @@ from torch import Tensor
 CHUNK = 2**21  # logits that are there at the same time
 
 
-def shift_right(ids: Tensor, bos_id: int) -> Tensor:
-    """What the decoder reads while it predicts ``ids``: each row moved right by one, ``bos_id`` in front.
-
-    Args:
-        ids: target ids [B, T].
-        bos_id: the id that begins a sequence.
-
-    Returns:
-        [B, T]: position t holds the token that came before position t's.
-    """
-    shifted = ids.roll(1, dims=1)
-    shifted[:, 0] = bos_id
-    return shifted
-
-
 def smoothed_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float, pad_id: int) -> Tensor:
     """Cross-entropy against a target that keeps 1 - smoothing for the right token and spreads the rest evenly.
 

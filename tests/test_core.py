@@ -218,6 +218,7 @@ def test_dropout_drops_and_scales(p):
     torch.manual_seed(1)
     assert torch.equal(dropout(x), once) and not torch.equal(dropout(x), once)
     assert dropout.eval()(x) is x and Dropout(0.0)(x) is x
+    assert Dropout(1 - 1e-7)(x).isfinite().all()
 
 
 def test_attention_in_half_precision_is_computed_in_single():

@@ -21,7 +21,7 @@ from course_lib.decoding import (
     top_p_filter,
 )
 from course_lib.evaluation import alignment_error_rate, bleu, corpus_scores, perplexity
-from course_lib.losses import linear_cross_entropy, shift_right, smoothed_cross_entropy
+from course_lib.losses import linear_cross_entropy, smoothed_cross_entropy
 from course_lib.schedules import noam_rate, warmup_linear_rate
 
 BOS, EOS, V = 1, 2, 7
@@ -55,12 +55,6 @@ def test_loss_without_the_logits_is_the_same(n, precision, smoothing, monkeypatc
     torch.testing.assert_close(ours, theirs, **tolerance)
     for mine, other in zip(*(torch.autograd.grad(3 * loss, (states, weight)) for loss in (ours, theirs)), strict=True):
         torch.testing.assert_close(mine, other, **tolerance)
-
-
-def test_shift_right_leaves_its_argument_alone():
-    ids = torch.tensor([[5, 6, 2], [7, 2, 0]])
-    assert shift_right(ids, BOS).tolist() == [[1, 5, 6], [1, 7, 2]]
-    assert ids[0, 0] == 5
 
 
 def test_schedules():

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from course_lib import losses, optimisers, schedules
+from course_lib import losses, optimisers, schedules, transformer
 from course_lib.exercises.chapter_03 import size, starter
 from course_lib.grading.exercise import Check, Exercise, Misconception
 from course_lib.grading.observe import check_values, generator, gradients, integers, normal
@@ -679,7 +679,7 @@ def evaluate(model, batches, bos_id, pad_id):
     model.eval()
     total, n_tokens = 0.0, 0
     for source, target in batches:
-        logits = model(source, losses.shift_right(target, bos_id))
+        logits = model(source, transformer.shift_right(target, bos_id))
         n = (target != pad_id).sum().item()
         total += losses.smoothed_cross_entropy(logits, target, 0.0, pad_id).item() * n
         n_tokens += n
@@ -750,7 +750,7 @@ def to_measure(*shapes: tuple, pads: bool = False, training: bool = False, look_
 
 
 def half_repaired(
-    reads=losses.shift_right,
+    reads=transformer.shift_right,
     counts=lambda target, pad_id: target != pad_id,
     weigh=lambda sums, counts: sum(sums) / sum(counts),
     quiet=True,

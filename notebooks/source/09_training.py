@@ -33,8 +33,8 @@ from torch import nn
 
 from course_lib.batches import pad_batch
 from course_lib.config import PRESETS, ModelConfig
-from course_lib.losses import shift_right, smoothed_cross_entropy
-from course_lib.transformer import Transformer
+from course_lib.losses import smoothed_cross_entropy
+from course_lib.transformer import Transformer, shift_right
 from course_lib.views import TrainingDashboard, descent_explorer, plot_metrics, predict, predict_number, schedule_view
 from course_lib.workshop import my_parts
 
