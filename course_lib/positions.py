@@ -96,9 +96,12 @@ def apply_rotary(x: Tensor, positions: Tensor, base: float = 10000.0) -> Tensor:
         raise ValueError(f"d={d} is odd: rotary positions turn pairs of features")
     exponent = torch.arange(0, d, 2, dtype=torch.float64, device=positions.device) / d
     angle = positions.to(torch.float64)[:, None] * torch.exp(-math.log(base) * exponent)  # [T, D/2]
-    cos, sin = angle.cos().to(x), angle.sin().to(x)
-    a, b = x[..., 0::2], x[..., 1::2]
-    return torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1).flatten(-2)  # [..., T, D]
+    # A pair (a, b) is the complex number a + ib, and turning it is one product: with cos + i sin.
+    turn = torch.polar(torch.ones_like(angle), angle)
+    exact = x.to(torch.promote_types(x.dtype, torch.float32))
+    pairs = torch.view_as_complex(exact.unflatten(-1, (-1, 2)).contiguous())  # [..., T, D/2]
+    turned = pairs * turn.to(pairs.dtype).to(x.device)
+    return torch.view_as_real(turned).flatten(-2).to(x.dtype)  # [..., T, D]
 
 
 def alibi_bias(n_heads: int, t_q: int, t_k: int) -> Tensor:

@@ -1,6 +1,7 @@
 """Every way to tell a model where its tokens stand, in the model that translates: exact, cached, trainable."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -62,12 +63,19 @@ def test_the_last_queries_alone_get_what_they_get_among_all(scheme):
     close(scores[1], scores[0][:, :, -3:])
 
 
-def test_the_rotation_is_a_multiplication_of_complex_numbers():
-    x, positions = torch.randn(T, 8), torch.arange(3, 3 + T)
-    turned = torch.view_as_complex(x.view(T, 4, 2)) * torch.exp(
-        1j * positions[:, None] * torch.tensor([10000 ** (-2 * i / 8) for i in range(4)])
-    )
-    close(apply_rotary(x, positions), torch.view_as_real(turned).flatten(-2))
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_rotary_turns_every_pair_by_the_matrix_of_its_angle(dtype):
+    x, positions = torch.randn(2, T, 8, dtype=dtype), torch.arange(3, 3 + T)
+    expected = torch.empty_like(x)
+    for t, position in enumerate(positions.tolist()):
+        for i in range(4):
+            angle = position * 10000 ** (-2 * i / 8)
+            matrix = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
+            pair = x[:, t, 2 * i : 2 * i + 2].double()
+            expected[:, t, 2 * i : 2 * i + 2] = (pair @ torch.tensor(matrix, dtype=torch.float64).T).to(dtype)
+    turned = apply_rotary(x, positions)
+    assert turned.dtype == dtype
+    close(turned, expected, atol=1e-2 if dtype == torch.bfloat16 else 1e-5)
 
 
 @pytest.mark.parametrize("causal", [False, True])
