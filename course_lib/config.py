@@ -1,8 +1,8 @@
 """What a model, a training run and a decoder are built from: frozen, validated dataclasses."""
 
 import math
-from dataclasses import asdict, dataclass, fields
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Literal, get_args, get_origin
 
 NormPlacement = Literal["pre", "post"]
 Positions = Literal["sinusoidal", "learned", "relative", "rotary", "alibi", "none"]
@@ -146,6 +146,8 @@ class TrainConfig(_Config):
         _fraction(self, "smoothing")
         _one_of(self, device=Device, precision=Precision)
         object.__setattr__(self, "adam_betas", tuple(self.adam_betas))
+        if len(self.adam_betas) != 2 or not all(0.0 <= beta < 1.0 for beta in self.adam_betas):
+            raise ValueError(f"adam_betas={self.adam_betas} must be two numbers, each at least 0 and below 1")
 
 
 @dataclass(frozen=True)
@@ -189,6 +191,40 @@ class Preset:
             options.pop("precision")
         return TrainConfig(**{**self.training, **options})
 
+    def with_settings(self, texts: dict[str, str]) -> "Preset":
+        """The preset with other values, written as text: ``{"dropout": "0.2", "positions": "alibi"}``.
+
+        Raises:
+            ValueError: a name that neither the model nor the recipe has, or a text that is no value of its kind.
+        """
+        sizes, recipe = ({field.name: field.type for field in fields(kind)} for kind in (ModelConfig, TrainConfig))
+        changed = replace(self, model=dict(self.model), training=dict(self.training))
+        for name, text in texts.items():
+            if name in _NOT_SETTINGS or name not in (sizes | recipe):
+                known = sorted({*sizes, *recipe} - _NOT_SETTINGS)
+                raise ValueError(f"there is no setting {name!r}: choose {', '.join(known)}")
+            value = _from_text(name, (sizes | recipe)[name], text)
+            if name == "vocab_size":
+                changed = replace(changed, vocab_size=value)
+            else:
+                (changed.model if name in sizes else changed.training)[name] = value
+        return changed
+
+
+_NOT_SETTINGS = {"pad_id", "minutes", "epochs", "accumulate", "seed", "device", "precision"}  # given otherwise
+
+
+def _from_text(name: str, kind, text: str):
+    try:
+        if kind is bool:
+            return {"true": True, "false": False}[text.lower()]
+        if get_origin(kind) is tuple:
+            return tuple(float(part) for part in text.split(","))
+        return kind(text) if kind in (int, float) else text
+    except (KeyError, ValueError):
+        wanted = {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, "numbers and commas")
+        raise ValueError(f"{name}={text} is not {wanted}") from None
+
 
 PRESETS = {
     "tiny": Preset(
@@ -199,9 +235,9 @@ PRESETS = {
         training=dict(batch_tokens=1500, learning_rate=3e-3, warmup=200, precision="fp32"),
     ),
     "small": Preset(
-        "3+3 layers of width 256: Multi30k in ten minutes on two cores",
+        "3+3 layers of width 256, rotary positions: Multi30k in five to ten minutes on two cores",
         vocab_size=4000,
-        model=dict(d_model=256, n_heads=4, d_ff=512, n_layers=3, dropout=0.1),
+        model=dict(d_model=256, n_heads=4, d_ff=512, n_layers=3, dropout=0.1, positions="rotary"),
         training=dict(batch_tokens=1000, learning_rate=1.5e-3, warmup=300),
     ),
     "base": Preset(

@@ -382,7 +382,12 @@ class _Run:
 
 def _train_tokenizer(corpus: Corpus, vocab_size: int) -> Tokenizer:
     texts = [text for pair in corpus.splits["train"] for text in (pair.source, pair.target)]
-    return Tokenizer.train_words(texts) if corpus.name == "grammar" else Tokenizer.train_bpe(texts, vocab_size)
+    if corpus.name == "grammar":
+        return Tokenizer.train_words(texts)
+    try:
+        return Tokenizer.train_bpe(texts, vocab_size)
+    except ValueError as error:
+        raise CourseError(str(error)) from None
 
 
 def _accelerator(config: TrainConfig, track: str | None, out: Path):

@@ -16,7 +16,7 @@ import torch
 from course_lib import checkpoints, training
 from course_lib.checkpoints import CHECKPOINT, METRICS, MODEL, RESULT, RUN, TOKENIZER
 from course_lib.cli import main
-from course_lib.config import DecodeConfig, Preset, TrainConfig
+from course_lib.config import PRESETS, DecodeConfig, Preset, TrainConfig
 from course_lib.corpora.pairs import Corpus, Pair
 from course_lib.errors import CourseError
 from course_lib.parts import Parts
@@ -306,8 +306,13 @@ def tsv(tmp_path):
 def test_train_translate_evaluate(tsv, tmp_path, capsys, monkeypatch):
     out = tmp_path / "run"
     command = ["train", "--corpus", str(tsv), "--direction", "de-ed", "--preset", "tiny", "--out", str(out)]
-    assert main([*command, "--epochs", "60", "--device", "cpu", "--json"]) == 0
+    settings = ["--set", "dropout=0.04", "--set", "positions=rotary"]
+    assert main([*command, "--epochs", "60", "--device", "cpu", "--json", *settings]) == 0
     assert json.loads(capsys.readouterr().out)["steps"] > 0
+    model = json.loads((out / "run.json").read_text())["model"]
+    assert (model["dropout"], model["positions"]) == (0.04, "rotary")
+    assert main([*command[:-1], str(tmp_path / "few"), "--epochs", "1", "--set", "vocab_size=4"]) == 2
+    assert "vocab_size=4 is too small" in capsys.readouterr().err
     assert main([*command, "--epochs", "1"]) == 2
     assert "holds a finished run" in capsys.readouterr().err
 
@@ -326,6 +331,17 @@ def test_train_translate_evaluate(tsv, tmp_path, capsys, monkeypatch):
     assert scores["split"] == "val" and scores["bleu"].keys() == {"score", "lowercase_score", "signature"}
 
 
+def test_settings_change_a_preset_and_leave_the_original():
+    small = PRESETS["small"]
+    texts = {"dropout": "0.3", "n_layers": "2", "vocab_size": "900", "tied_embeddings": "false"}
+    changed = small.with_settings(texts | {"positions": "alibi", "warmup": "7", "adam_betas": "0.8,0.9"})
+    model, recipe = changed.model_config(changed.vocab_size, 0), changed.train_config(epochs=1)
+    assert (model.dropout, model.n_layers, model.vocab_size, model.tied_embeddings) == (0.3, 2, 900, False)
+    assert (model.positions, recipe.warmup, recipe.adam_betas) == ("alibi", 7, (0.8, 0.9))
+    assert model.d_model == small.model["d_model"] and "warmup" in small.training
+    assert small == PRESETS["small"] and small.model["dropout"] != 0.3
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -337,6 +353,15 @@ def test_train_translate_evaluate(tsv, tmp_path, capsys, monkeypatch):
         ("train --epochs nan --out X", "epochs=nan must be positive"),
         ("train --minutes inf --out X", "minutes=inf must be positive and finite"),
         ("train --accumulate 0 --out X", "accumulate=0 must be positive"),
+        ("train --set dropout --out X", "--set dropout has no value: write NAME=VALUE"),
+        ("train --set droput=0.2 --out X", "there is no setting 'droput': choose adam_betas, batch_tokens"),
+        ("train --set seed=3 --out X", "there is no setting 'seed'"),
+        ("train --set d_model=big --out X", "d_model=big is not a whole number"),
+        ("train --set d_model=130 --out X", "d_model=130 is not divisible by n_heads=4"),
+        ("train --set dropout=1.5 --out X", "dropout=1.5 must be at least 0 and below 1"),
+        ("train --set tied_embeddings=maybe --out X", "tied_embeddings=maybe is not true or false"),
+        ("train --set positions=left --out X", "positions='left' is none of"),
+        ("train --set adam_betas=0.9 --out X", "adam_betas=(0.9,) must be two numbers"),
         ("train --track paper --out X", "track='paper' is none of tensorboard, wandb"),
         ("train --seed -3 --out X", "seed=-3 must be at least 0"),
         ("train --device tpu --out X", "device='tpu' is none of"),

@@ -23,6 +23,9 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
     seed: Annotated[int, typer.Option(help="Of the weights, the dropout and the order of the data.")] = 0,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change the preset, as in dropout=0.2.")
+    ] = None,
     accumulate: Annotated[int, typer.Option(help="Work through a batch in so many parts: less memory.")] = 1,
     track: Annotated[str | None, typer.Option(help="Also draw the figures in tensorboard or wandb.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")] = False,
@@ -40,6 +43,8 @@ def train(
     if minutes is None and epochs is None:
         minutes = 2.0
     try:
+        chosen = chosen.with_settings(dict(_name_and_value(setting) for setting in settings or ()))
+        chosen.model_config(chosen.vocab_size, pad_id=0)
         config = chosen.train_config(
             minutes=minutes, epochs=epochs, device=device, precision=precision, seed=seed, accumulate=accumulate
         )
@@ -71,6 +76,13 @@ def train(
         seconds, val_loss = f"{result['seconds']:.0f} s", f"validation loss {result['val_loss']:.3f}"
         typer.echo(f"{result['steps']} steps in {seconds}: {val_loss}, {scores}")
         typer.echo(f'the model is in {out}: course translate --model {out} "…"')
+
+
+def _name_and_value(setting: str) -> tuple[str, str]:
+    name, equals, value = setting.partition("=")
+    if not equals:
+        raise ValueError(f"--set {setting} has no value: write NAME=VALUE, as in --set dropout=0.2")
+    return name.strip(), value.strip()
 
 
 class TrainingProgress:
