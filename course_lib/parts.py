@@ -5,10 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 
 from course_lib import attention, blocks, masks, positions
-from course_lib.attention import attention_weights, split_heads
+from course_lib.attention import attention_weights, merge_heads, split_heads
 from course_lib.recording import AttentionTap, passed_argument
 
 
@@ -54,13 +55,13 @@ class Parts:
         self, d_model: int, n_heads: int, d_ff: int, norm: str, dropout: float, positions: str = "none"
     ) -> nn.Module:
         layer = self._layer(self.EncoderLayer, d_model, n_heads, d_ff, norm, dropout)
-        return _place(layer, "attention", self.position_scheme(positions, n_heads, causal=False))
+        return _place(layer, "attention", n_heads, self.position_scheme(positions, n_heads, causal=False))
 
     def decoder_layer(
         self, d_model: int, n_heads: int, d_ff: int, norm: str, dropout: float, positions: str = "none"
     ) -> nn.Module:
         layer = self._layer(self.DecoderLayer, d_model, n_heads, d_ff, norm, dropout)
-        return _place(layer, "self_attention", self.position_scheme(positions, n_heads, causal=True))
+        return _place(layer, "self_attention", n_heads, self.position_scheme(positions, n_heads, causal=True))
 
     def position_table(self, kind: str, max_len: int, d_model: int) -> nn.Module:
         """The module that adds positions to the tokens, for the kinds that do: fixed sinusoids or a learned table."""
@@ -100,21 +101,44 @@ def _build(part: Callable, *sizes, **options):
     return part(*sizes, **{name: value for name, value in options.items() if name in known})
 
 
-def _place(layer: nn.Module, name: str, scheme: nn.Module | None) -> nn.Module:
+def _place(layer: nn.Module, name: str, n_heads: int, scheme: nn.Module | None) -> nn.Module:
     """Hand a position scheme to a layer's self-attention.
 
     Raises:
-        ValueError: it is a learner's attention, which no scheme can reach into.
+        ValueError: it is a learner's attention, which this scheme cannot reach into.
     """
-    if scheme is not None:
-        module = getattr(layer, name, None)
-        if not isinstance(module, attention.MultiHeadAttention):
-            raise ValueError(
-                f"{type(scheme).__name__} act inside the library's MultiHeadAttention, and this model's own "
-                f'{type(module).__name__} has no place for them: leave that part out, or choose positions="sinusoidal"'
-            )
+    module = getattr(layer, name, None)
+    if isinstance(module, attention.MultiHeadAttention):
         module.positions = scheme
+    elif scheme is not None and not (isinstance(scheme, positions.RotaryPositions) and _turn(module, n_heads, scheme)):
+        raise ValueError(
+            f"{type(scheme).__name__} act inside the library's MultiHeadAttention, and this model's own "
+            f'{type(module).__name__} has no place for them: leave that part out, or choose positions="sinusoidal"'
+        )
     return layer
+
+
+def _turn(module: nn.Module, n_heads: int, scheme: positions.RotaryPositions) -> bool:
+    """Let a learner's queries and keys be rotated as they leave their projections; False if they do not pass there."""
+    projections = [getattr(module, name, None) for name in ("query", "key")]
+    if not all(isinstance(projection, nn.Linear) for projection in projections):
+        return False
+    called = []
+    probes = [projection.register_forward_hook(lambda it, *_: called.append(it)) for projection in projections]
+    with torch.no_grad():
+        module(*[torch.zeros(1, 2, projections[0].in_features)] * 3)
+    for probe in probes:
+        probe.remove()
+    if len(called) != 2:
+        return False
+
+    def turn(_projection: nn.Module, _arguments: tuple, output: Tensor) -> Tensor:
+        heads = split_heads(output, n_heads)  # [B, H, T, Dh]
+        return merge_heads(scheme.rotate(heads, torch.arange(heads.shape[-2])))
+
+    for projection in projections:
+        projection.register_forward_hook(turn)
+    return True
 
 
 def _observable(module: nn.Module, n_heads: int) -> nn.Module:

@@ -7,7 +7,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from course_lib.attention import MultiHeadAttention, attention_weights, scaled_dot_product_attention
+from course_lib.attention import (
+    MultiHeadAttention,
+    attention_weights,
+    merge_heads,
+    scaled_dot_product_attention,
+    split_heads,
+)
 from course_lib.config import ModelConfig
 from course_lib.incremental import CachedDecoder, can_cache
 from course_lib.masks import causal_mask
@@ -238,20 +244,39 @@ def test_own_rotation_and_bias_are_what_runs():
 
 
 class OwnAttention(torch.nn.Module):
+    """A learner's, with nothing but what the exercise asks for."""
+
     def __init__(self, d_model, n_heads):
         super().__init__()
+        self.n_heads = n_heads
         self.query, self.key, self.value, self.output = (torch.nn.Linear(d_model, d_model) for _ in range(4))
 
     def forward(self, q, k, v, mask=None):
-        return self.output(self.value(v)[:, : q.shape[1]])
+        heads = (split_heads(x, self.n_heads) for x in (self.query(q), self.key(k), self.value(v)))
+        return self.output(merge_heads(scaled_dot_product_attention(*heads, mask)))
 
 
-def test_a_learners_attention_takes_tables_and_refuses_schemes():
-    for kind in (*ABSOLUTE, "none"):
-        Transformer(dataclasses.replace(CONFIG, positions=kind), Parts(MultiHeadAttention=OwnAttention))
-    for kind in RELATIVE:
-        with pytest.raises(ValueError, match="this model's own OwnAttention has no place"):
-            Transformer(dataclasses.replace(CONFIG, positions=kind), Parts(MultiHeadAttention=OwnAttention))
+class OwnAttentionByWeights(OwnAttention):
+    def forward(self, q, k, v, mask=None):
+        projected = (F.linear(x, p.weight, p.bias) for x, p in ((q, self.query), (k, self.key), (v, self.value)))
+        heads = (split_heads(x, self.n_heads) for x in projected)
+        return self.output(merge_heads(scaled_dot_product_attention(*heads, mask)))
+
+
+def test_a_learners_attention_takes_tables_and_rotation_and_refuses_biases():
+    source, target = ids(B, T), ids(B, 5)
+    for kind in (*ABSOLUTE, "none", "rotary"):
+        config = dataclasses.replace(CONFIG, positions=kind)
+        reference, model = build(kind), Transformer(config, Parts(MultiHeadAttention=OwnAttention)).eval()
+        model.load_state_dict(reference.state_dict())
+        with record_attention(model) as own, record_attention(reference) as theirs:
+            close(model(source, target), reference(source, target), atol=1e-4)
+        assert own.keys() == theirs.keys()
+        for name in own:
+            close(own[name], theirs[name], atol=1e-4)
+    for kind, part in (("alibi", OwnAttention), ("relative", OwnAttention), ("rotary", OwnAttentionByWeights)):
+        with pytest.raises(ValueError, match=f"this model's own {part.__name__} has no place"):
+            Transformer(dataclasses.replace(CONFIG, positions=kind), Parts(MultiHeadAttention=part))
 
 
 def test_rotary_wants_heads_of_even_width():
