@@ -201,18 +201,38 @@ def gradient_times_input(
     Args, returns: as for ``occlude_words``. It is what the straight line through the present point says of setting the
     word's vector to zero.
     """
+    return _slopes(translator, text, target, torch.ones(1))
+
+
+def integrate_words(
+    translator: Translator, text: str, target: str | None = None, steps: int = 32
+) -> tuple[list[str], list[str], Tensor]:
+    """Each source word's share in log p of each target token, by ``integrated_gradients`` from vectors of zeros.
+
+    Args, returns: as for ``occlude_words``; the end token's share is left out.
+        steps: points on the way from zeros to the words' vectors, all computed in one batch.
+    """
+    return _slopes(translator, text, target, (torch.arange(steps) + 0.5) / steps)
+
+
+def _slopes(
+    translator: Translator, text: str, target: str | None, scales: Tensor
+) -> tuple[list[str], list[str], Tensor]:
+    """The gradient of each target token's log p, averaged over points scale · vectors, times the vectors."""
     source, target_ids = _ids(translator, text, target)
     model, device = translator.model, translator.device
-    source_ids = torch.tensor([source], device=device)
-    target_in = torch.tensor([[translator.tokenizer.bos_id, *target_ids[:-1]]], device=device)
-    vectors = (model.embedding(source_ids) * math.sqrt(model.config.d_model)).detach().requires_grad_()  # [1, Ts, D]
+    source_ids = torch.tensor([source], device=device).expand(len(scales), -1)  # [S, Ts]
+    target_in = torch.tensor([[translator.tokenizer.bos_id, *target_ids[:-1]]], device=device).expand(len(scales), -1)
+    vectors = (model.embedding(source_ids[0]) * math.sqrt(model.config.d_model)).detach()  # [Ts, D]
+    points = (scales.to(device)[:, None, None] * vectors).requires_grad_()  # [S, Ts, D]
     with torch.enable_grad():
-        memory = model.encoder(model.positions(vectors), model.parts.padding_mask(source_ids, model.config.pad_id))
-        log_p = model.decode(target_in, memory, source_ids)[0].log_softmax(-1)  # [Tt, V]
+        memory = model.encoder(model.positions(points), model.parts.padding_mask(source_ids, model.config.pad_id))
+        log_p = model.decode(target_in, memory, source_ids).log_softmax(-1)  # [S, Tt, V]
         slopes = [
-            torch.autograd.grad(log_p[t, token], vectors, retain_graph=True)[0] for t, token in enumerate(target_ids)
+            torch.autograd.grad(log_p[:, t, token].sum(), points, retain_graph=True)[0].mean(0)  # [Ts, D]
+            for t, token in enumerate(target_ids)
         ]
-    worth = torch.cat([(slope * vectors.detach()).sum(-1) for slope in slopes])[:, :-1]  # [Tt, Ts]
+    worth = torch.stack([(slope * vectors).sum(-1) for slope in slopes])[:, :-1]  # [Tt, Ts]
     token = translator.tokenizer.token
     return [token(i) for i in source[:-1]], [token(i) for i in target_ids], worth
 

@@ -18,6 +18,7 @@ from course_lib.interpretation import (
     edit_attention,
     gradient_times_input,
     heads_off,
+    integrate_words,
     integrated_gradients,
     log_probabilities,
     occlude_words,
@@ -185,6 +186,28 @@ def test_gradient_times_input_is_the_slope_of_shrinking_a_word(shipped):
     finally:
         row.copy_(before)
     torch.testing.assert_close(worth[:, 5], (more - less) / (2 * step), atol=5e-3, rtol=0.1)
+
+
+def test_integrated_words_are_the_library_s_integrated_gradients(shipped):
+    """Word by word what `integrated_gradients` says of one log-probability, and in the sum its change."""
+    words, tokens, shares = integrate_words(shipped, SENTENCE, steps=16)
+    assert words == SENTENCE.lower().split() and shares.shape == (len(tokens), len(words))
+    model, ids = shipped.model, [*shipped.tokenizer.encode(" ".join(tokens[:-1])), shipped.tokenizer.eos_id]
+    source, target_in = torch.tensor([shipped.encode(SENTENCE)]), torch.tensor([[shipped.tokenizer.bos_id, *ids[:-1]]])
+    vectors = (model.embedding(source) * model.config.d_model**0.5).detach()
+    for t in (0, tokens.index("公园")):
+
+        def log_p(x, t=t):
+            memory = model.encoder(model.positions(x), None)
+            return model.decode(target_in, memory, source)[0, t].log_softmax(-1)[ids[t]]
+
+        want = integrated_gradients(log_p, vectors, torch.zeros_like(vectors), 16).sum(-1)[0]
+        torch.testing.assert_close(shares[t], want[:-1], atol=1e-4, rtol=1e-3)
+        many = integrate_words(shipped, SENTENCE, steps=256)[2][t].sum() + integrated_gradients(
+            log_p, vectors, torch.zeros_like(vectors), 256
+        ).sum(-1)[0, -1]  # the end token's share
+        with torch.no_grad():
+            torch.testing.assert_close(many, log_p(vectors) - log_p(torch.zeros_like(vectors)), atol=0.1, rtol=0.02)
 
 
 # ---- snapshots ------------------------------------------------------------------------------------------------------

@@ -515,7 +515,7 @@ def test_occlusion_view_points_into_all_maps_at_once(show):
     pairs, _ = shipped_snapshots()
     _, frame = show(occlusion_view(Translator.shipped(), pairs[:2]))
     frame.locator("table").nth(1).locator("tbody tr").nth(0).locator("td").nth(0).hover()
-    assert frame.locator("td.on").count() == 3
+    assert frame.locator("td.on").count() == 4
     assert "leaving the word out (nats): 8." in frame.locator(".reading").inner_text()
     frame.get_by_role("group", name="sentence").get_by_role("button").nth(1).click()
-    assert frame.locator("table").nth(2).locator("tbody tr").count() == len(pairs[1].target.split())
+    assert frame.locator("table").nth(3).locator("tbody tr").count() == len(pairs[1].target.split())

@@ -8,7 +8,7 @@ import torch
 
 from course_lib.corpora.pairs import Pair
 from course_lib.evaluation import alignment_error_rate
-from course_lib.interpretation import attention_rollout, heads_off, occlude_words
+from course_lib.interpretation import attention_rollout, gradient_times_input, heads_off, integrate_words, occlude_words
 from course_lib.snapshots import shipped_snapshots
 from course_lib.translator import Translator
 from course_lib.views.ablation import GREEDY, head_ablation
@@ -75,10 +75,13 @@ def test_rollout_view_shows_the_library_s_rollout(shipped):
 
 def test_occlusion_view_is_signed(shipped, pairs):
     data = data_of(occlusion_view(shipped, pairs[:1]))
-    attention, worth, slope = frame_of(data, 0, 1, 0)["panels"]
+    attention, worth, slope, share = frame_of(data, 0, 1, 0)["panels"]
     want = occlude_words(shipped, pairs[0].source, pairs[0].target)[2][:-1]
     torch.testing.assert_close(torch.tensor(worth["values"]), want, atol=6e-4, rtol=0)
-    assert worth["signed"] and slope["signed"] and not attention["signed"]
+    assert worth["signed"] and slope["signed"] and share["signed"] and not attention["signed"]
+    for panel, of, unit in ((slope, gradient_times_input, 1000), (share, integrate_words, 1)):
+        want_too = unit * of(shipped, pairs[0].source, pairs[0].target)[2][:-1]
+        torch.testing.assert_close(torch.tensor(panel["values"]), want_too, atol=6e-4, rtol=1e-3)
     assert worth["limit"] == pytest.approx(want.abs().max().item(), abs=1e-3)
 
 

@@ -1,14 +1,17 @@
-"""Merges and batches: what the views show against the library, and how they behave in a browser, offline."""
+"""Merges, batches, embeddings: what the views show against the library, and how they behave in a browser, offline."""
 
 import statistics
 import time
 
 import numpy as np
 import pytest
+import torch
 
 from course_lib import tokenizer
 from course_lib.batches import Example, bucketed_batches, padding_share
-from course_lib.views import batch_explorer, bpe_explorer
+from course_lib.transformer import Transformer
+from course_lib.translator import Translator
+from course_lib.views import batch_explorer, bpe_explorer, embedding_map, kinds_of_words
 from course_lib.views.batching import HEIGHT, ORDERS, PADDING_COLOUR, TOKEN_COLOUR, arrange, padding, paint
 from tests.test_views_html import browser, embedded, show  # noqa: F401
 
@@ -183,3 +186,99 @@ def test_batches_name_what_is_wrong():
         batch_explorer({"none": []})
     with pytest.raises(ValueError, match="an example of long has 3001 places"):
         batch_explorer({"long": [Example([1] * 3001, [1])]})
+
+
+# ---- embeddings ------------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def shipped():
+    return Translator.shipped()
+
+
+def clustered(n=6, d=9, seed=0):
+    """Rows around three directions, and their kinds; beside them rows around none."""
+    generator = torch.Generator().manual_seed(seed)
+    centres, noise = torch.eye(d)[:3].repeat_interleave(n, 0), torch.randn(3 * n, d, generator=generator)
+    names = [f"{letter}{i}" for letter in "abc" for i in range(n)]
+    kinds = {f"kind {k}": {name: n * k + i for i, name in enumerate(names[n * k :][:n])} for k in range(3)}
+    return {"before": noise, "after": centres + 0.1 * noise}, kinds
+
+
+def counted(points, kind, angle):
+    """The share of points whose nearest other is of their kind, point by point."""
+    found = 0
+    points = [point / np.linalg.norm(point) for point in points] if angle else points
+    for i, point in enumerate(points):
+        others = [j for j in range(len(points)) if j != i]
+        nearest = min(others, key=lambda j: np.linalg.norm(point - points[j]))
+        found += kind[nearest] == kind[i]
+    return found / len(points)
+
+
+def test_the_map_s_numbers_are_those_of_the_rows():
+    tables, kinds = clustered()
+    kind = np.repeat([0, 1, 2], 6)
+    view = embedding_map(tables, kinds)
+    data = embedded(view)
+    for table in data["tables"]:
+        name, rows = table["name"], tables[table["name"]].numpy()
+        numbers = view.numbers[name]
+        assert numbers["same_kind"] == pytest.approx(counted(rows, kind, angle=True))
+        places = np.array(table["places"])
+        for k in range(3):
+            flat = counted(places[:, 2 * k : 2 * k + 2], kind, angle=False)
+            assert numbers["on_the_map"][k] == pytest.approx(flat, abs=1e-6)
+        unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        spread = np.sort(np.linalg.eigvalsh(np.cov(unit.T)))[::-1]
+        np.testing.assert_allclose(numbers["variance"], (spread / spread.sum())[:6], atol=1e-5)
+        np.testing.assert_allclose(places.var(0, ddof=1), spread[:6], atol=1e-3)
+        closest = [max((j for j in range(18) if j != i), key=lambda j: unit[i] @ unit[j]) for i in range(18)]
+        assert [near[0] for near in table["near"]] == closest
+    assert view.numbers["after"]["same_kind"] == 1 > view.numbers["before"]["same_kind"]
+    assert data["chance"] == pytest.approx(5 / 17)
+    assert "after 100%; by chance 29%" in view.alt
+
+
+def test_words_have_one_kind_and_training_brings_kinds_together(shipped):
+    kinds = kinds_of_words(shipped.tokenizer)
+    words = [word for its in kinds.values() for word in its]
+    assert len(kinds) == 8 and len(words) == len(set(words)) and "cook" not in words
+    for its in kinds.values():
+        assert len(its) >= 12 and any(word.isascii() for word in its) and not all(word.isascii() for word in its)
+        assert all(shipped.tokenizer.encode(word) == [id] for word, id in its.items())
+    torch.manual_seed(0)
+    fresh = Transformer(shipped.model.config)
+    tables = {"new": fresh.embedding.weight, "trained": shipped.model.embedding.weight}
+    numbers = embedding_map(tables, kinds).numbers
+    assert numbers["new"]["same_kind"] < 0.25 < 0.5 < numbers["trained"]["same_kind"]
+    assert sum(numbers["trained"]["variance"]) < 0.5, "six axes hold less than half: the text says so of two"
+
+
+def test_the_map_names_what_is_wrong():
+    tables, kinds = clustered()
+    with pytest.raises(ValueError, match="9 kinds: there are eight"):
+        embedding_map(tables, {str(i): {f"w{i}": i} for i in range(9)})
+    with pytest.raises(ValueError, match="6 words: more than 6"):
+        embedding_map(tables, {"one": kinds["kind 0"]})
+
+
+def test_the_map_answers_to_the_mouse_and_the_keys(show):  # noqa: F811
+    tables, kinds = clustered()
+    _, frame = show(embedding_map(tables, kinds))
+    pictures, said = frame.locator("svg[role=img]"), frame.locator(".said")
+    assert pictures.count() == 2 and pictures.first.locator("path[transform]").count() == 18
+    frame.get_by_role("button", name="kind 1").click()
+    assert pictures.last.locator("path.faint").count() == 12
+    pictures.last.focus()
+    pictures.last.press("ArrowRight")
+    assert said.locator("b").inner_text() == "b0 (kind 1)"
+    after = said.locator("p").last.inner_text()
+    assert after.startswith("after: nearest are b") and after.count("✓") == 4 and "kind" not in after
+    assert pictures.last.locator("path.link").count() == 3
+    frame.get_by_role("button", name="all").click()
+    shape = pictures.first.locator("path[transform]").last
+    shape.hover(force=True)
+    assert said.locator("p").count() == 3
+    cells = frame.locator("td").all_inner_texts()
+    frame.get_by_role("button", name="3 and 4").click()
+    assert frame.locator("td").all_inner_texts()[:2] == cells[:2] != frame.locator("td").all_inner_texts()[4:]
+    assert frame.locator("td").all_inner_texts()[4:] != cells[4:]

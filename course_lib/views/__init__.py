@@ -38,6 +38,8 @@ _HOME = {  # view -> the module it lives in
     "attention_stages": "stages",
     "bertviz_view": "bertviz_bridge",
     "bpe_explorer": "merges",
+    "embedding_map": "embeddings",
+    "kinds_of_words": "embeddings",
     "batch_explorer": "batching",
     "mask_explorer": "masks",
     "predict": "prediction",

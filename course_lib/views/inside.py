@@ -8,7 +8,7 @@ from torch import Tensor
 
 from course_lib.corpora.pairs import Pair
 from course_lib.evaluation import alignment_error_rate
-from course_lib.interpretation import attention_rollout, gradient_times_input, occlude_words
+from course_lib.interpretation import attention_rollout, gradient_times_input, integrate_words, occlude_words
 from course_lib.snapshots import Snapshot
 from course_lib.translator import Translator
 from course_lib.views.attention import by_kind, check_weights
@@ -167,7 +167,7 @@ def rollout_view(maps: Mapping[str, Tensor], tokens: Sequence[str]) -> HtmlView:
 
 
 def occlusion_view(translator: Translator, pairs: Sequence[Pair]) -> HtmlView:
-    """Shows cross-attention beside what leaving a word out does, and beside gradient × input.
+    """Shows cross-attention beside what leaving a word out does, gradient × input and integrated gradients.
 
     Args:
         translator: of a corpus whose tokens are its words.
@@ -178,14 +178,16 @@ def occlusion_view(translator: Translator, pairs: Sequence[Pair]) -> HtmlView:
         source, target = pair.source.split(), pair.target.split()
         maps = translator.attend(pair.source, pair.target)[2]
         worth = occlude_words(translator, pair.source, pair.target)[2][: len(target)]
-        slope = gradient_times_input(translator, pair.source, pair.target)[2][: len(target)]
+        slope = 1000 * gradient_times_input(translator, pair.source, pair.target)[2][: len(target)]
+        share = integrate_words(translator, pair.source, pair.target)[2][: len(target)]
         names = _cross(maps)
         for name in names:
             weights = maps[name][0, :, : len(target), : len(source)]
             for head, raw in zip(["mean", *range(len(weights))], [weights.mean(0), *weights]):
                 title = f"attention, {'mean of the heads' if head == 'mean' else f'head {head}'}"
                 panels = [Panel(title, raw), Panel("leaving the word out (nats)", worth, signed=True),
-                          Panel("gradient × input (nats)", slope, signed=True)]  # fmt: skip
+                          Panel("gradient × input (thousandths of a nat)", slope, signed=True),
+                          Panel("integrated gradients (nats)", share, signed=True)]  # fmt: skip
                 same = (raw.argmax(-1) == worth.argmax(-1)).sum()
                 said = f"In {same} of {len(target)} rows the word with most weight is the one whose loss hurts most."
                 frames.append(Frame(target, source, panels, pair.alignment, [said]))
@@ -194,7 +196,10 @@ def occlusion_view(translator: Translator, pairs: Sequence[Pair]) -> HtmlView:
         ("layer", [str(i) for i in range(len(names))]),
         ("head", ["mean", *(str(i) for i in range(translator.model.config.n_heads))]),
     ]
-    alt = f"Cross-attention, occlusion and gradient times input on {len(pairs)} sentences, gold alignments framed."
+    alt = (
+        f"Cross-attention, occlusion, gradient times input and integrated gradients on {len(pairs)} sentences, gold "
+        "alignments framed."
+    )
     hint = f"{GOLD}; {ROWS}; purple: the word helps, orange: it hinders"
     return _maps(choices, frames, [0, len(names) - 1, 0], alt=alt, hint=hint)
 

@@ -15,7 +15,7 @@
 # - learn byte-pair encoding from a handful of words with a pencil, and write it in twenty lines;
 # - say what a tokenizer keeps and what it loses, and choose the size of a vocabulary;
 # - make one tensor of sentences of different lengths, and say what the padding costs;
-# - show that an embedding is a row of a table, and why the row is multiplied by $\sqrt{d_{\text{model}}}$.
+# - show that an embedding is a row of a table, why the row is multiplied by $\sqrt{d_{\text{model}}}$, and what training makes of it.
 #
 # **Time:** about 45 minutes, and an hour for the exercises. **You need:** Python’s dictionaries and tuples, and the padding
 # mask of chapter 03. Numbers such as E057 name mistakes of the documents that this course is built on.
@@ -36,8 +36,9 @@ from course_lib import batches, masks, tokenizer
 from course_lib.corpora import load_corpus
 from course_lib.corpora.grammar import generate, join_chinese, join_english
 from course_lib.tokenizer import Tokenizer
+from course_lib.transformer import Transformer
 from course_lib.translator import Translator
-from course_lib.views import batch_explorer, bpe_explorer, predict, predict_number
+from course_lib.views import batch_explorer, bpe_explorer, embedding_map, kinds_of_words, predict, predict_number
 
 torch.set_printoptions(precision=3, sci_mode=False)
 
@@ -116,11 +117,24 @@ predict(
 predict_number(
     "Sentences of the corpus are thrown together at random and filled up to the longest of their batch. Which share of the places, "
     "source and target, is filling?",
-    37,
+    38,
     "More than a third, in the sentences of section 5: a batch is as wide as its longest sentence, and among thirty there is "
     "always a long one. Sorted by length it is about a tenth.",
     within=12,
     unit=" %",
+)
+
+# %% id="predict-kinds" concepts=["C09"] jupyter={"source_hidden": true} cellView="form"
+# @title Predict first (the answer is in here)
+predict_number(
+    "Each word owns a row of numbers. Take words of eight kinds (people, animals, food, places, times, numbers, measure words, "
+    "verbs), and for each the word whose row points most nearly the same way. In a new model that word is of the same kind "
+    "10 times in 100: chance. How often in the translator that comes with this course?",
+    68,
+    "Nobody told it the kinds. But words that stand in the same places of sentences are read and written in the same ways, and "
+    "training moves their rows alike. In section 5 you see it, and how much less of it fits on a flat map.",
+    within=15,
+    unit=" times in 100",
 )
 
 # %% [markdown] id="by-hand" concepts=["C08"]
@@ -479,7 +493,7 @@ bpe_explorer(
 # ### Batches and their padding
 #
 # A thousand real sentence pairs. Each rectangle is a batch, each of its rows a sentence, and what is orange is computed for nothing.
-# **Try** the three orders; **then** make batches larger and smaller. Which order needs no padding, and what might be wrong with it?
+# **Try** the three orders; **then** make batches larger and smaller. Which order wastes least, and what might be wrong with it?
 
 # %% id="batches-view" concepts=["C08"]
 shown, _ = batches.encode_pairs(pairs[:1000], translator.tokenizer, max_len=60)
@@ -501,6 +515,53 @@ assert explorer.numbers["random"]["padding"] > 3 * explorer.numbers["bucketed"][
 # Sorted sentences leave least padding. But then short sentences always come first, and always the same ones together: the
 # model would see a slanted sample at every step. So the course sorts within a pool, cuts, and **shuffles the batches**; and it
 # counts *places*, not sentences, so that every step costs about the same. With fewer, larger batches the padding grows.
+
+# %% [markdown] id="map" concepts=["C09"] documents=["002 §3", "003 §4"]
+# ### A map of the table, before training and after
+#
+# In section 4 five words found their neighbours. Now 171 words of eight kinds, in both languages. A row has 128 numbers and a page has two directions;
+# the map takes the two in which the rows differ most (their *principal components*). **Look at** which colours keep together on the right, then at the last line of
+# the table: how much of the differences the map holds. **Try** *animals*; **then** *numbers*, and point at *two*: its nearest words by all 128 numbers need not
+# be the nearest on the map.
+
+# %% id="map-view" concepts=["C09"]
+torch.manual_seed(0)
+fresh = Transformer(translator.model.config)  # the same sizes, no training
+kinds = kinds_of_words(translator.tokenizer)
+tables = {"a new model": fresh.embedding.weight, "the trained model": translator.model.embedding.weight}
+
+word_map = embedding_map(tables, kinds)
+word_map
+
+# %% [markdown] id="map-counting" concepts=["C09"]
+# The eye is quick to find groups, also where there are none. So count: for each word find the nearest other one by the cosine of whole rows. Is it of the same kind? Of
+# the same language?
+
+# %% id="map-counted" concepts=["C09"]
+word_ids = torch.tensor([id for words in kinds.values() for id in words.values()])
+kind = torch.tensor([number for number, words in enumerate(kinds.values()) for _ in words])
+english_word = torch.tensor([word[0].isascii() for words in kinds.values() for word in words])
+same_kind = {}
+for name, table in tables.items():
+    rows = F.normalize(table.detach()[word_ids], dim=-1)  # [N, D]
+    nearest = (rows @ rows.T).fill_diagonal_(-2).argmax(-1)  # [N]: the nearest other word
+    same_kind[name] = (kind == kind[nearest]).float().mean().item()
+    same_language = (english_word == english_word[nearest]).float().mean().item()
+    print(f"{name:17} nearest of {len(rows)} words: of the same kind {same_kind[name]:.0%}, of the same language {same_language:.0%}")
+    assert abs(same_kind[name] - word_map.numbers[name]["same_kind"]) < 0.02
+trained_numbers = word_map.numbers["the trained model"]
+assert same_kind["a new model"] < 0.25 < 0.5 < same_kind["the trained model"] and same_language > 0.8
+print(f"on the map, of the same kind: {trained_numbers['on_the_map'][0]:.0%}")
+assert trained_numbers["on_the_map"][0] < 0.7 * same_kind["the trained model"] and sum(trained_numbers["variance"][:2]) < 0.2
+
+# %% [markdown] id="map-seen" concepts=["C09"]
+# Training has sorted the words: two of three nearest words are of the same kind, where chance finds one in eight. And it has parted the
+# languages: 猫 (cat) lies near 狗 (dog), *cat* near *monkey*, but *cat* and 猫 are strangers. Nothing pulls them together, because one is only
+# read and the other only written.
+#
+# On the map it is one in three. **A flat picture of 128 directions hides more than it shows**: axes 1 and 2 hold less than a tenth of the differences, so
+# what lies together on the map may be far apart, and neighbours may be parted. Axes 3 and 4 make another picture of the same rows. Read such maps for
+# ideas, and count in the whole table.
 
 # %% [markdown] id="break" concepts=["C08"] documents=["002 §4"] errata=["E079"]
 # ## 6. Break it
@@ -580,7 +641,7 @@ except RuntimeError as error:
     print("Linear on ids:", error)
 
 as_number = nn.Linear(1, 8, bias=False)(torch.tensor([[10.0], [20.0]]))
-print("ids 10 and 20 as numbers, angle between their vectors:", f"{F.cosine_similarity(*as_number, dim=0):.3f} (cosine)")
+print(f"ids 10 and 20 as numbers: the cosine between their vectors is {F.cosine_similarity(*as_number, dim=0):.3f}")
 
 linear, table = nn.Linear(32, 8, bias=False), nn.Embedding(32, 8)
 table.weight.data = linear.weight.data.T  # Linear stores [out, in]
@@ -704,9 +765,9 @@ from course_lib.workshop import check, hint, my_parts, quiz
 # - A larger vocabulary makes sentences shorter, with falling returns, and the table larger.
 # - Ids are names. A model and its tokenizer belong together.
 # - A batch is a rectangle with its lengths; the mask travels with it. Batches of like lengths waste little.
-# - An embedding is a row of a table, equal to one-hot times matrix, times $\sqrt{d_{\text{model}}}$.
+# - An embedding is a row of a table, equal to one-hot times matrix, times $\sqrt{d_{\text{model}}}$. Training brings words of a kind together; a flat map shows only part of it.
 #
-# **Read the code:** `course_lib/tokenizer.py`, `course_lib/batches.py`, `embed` in `course_lib/transformer.py`. **Papers:** Sennrich, Haddow & Birch
+# **Read the code:** `course_lib/tokenizer.py`, `course_lib/batches.py`, `embed` in `course_lib/transformer.py`, `course_lib/views/embeddings.py`. **Papers:** Sennrich, Haddow & Birch
 # 2016, *Neural Machine Translation of Rare Words with Subword Units*; Vaswani et al. 2017, *Attention Is All You Need*, §3.4; Kudo & Richardson
 # 2018, *SentencePiece*; Press & Wolf 2017, *Using the Output Embedding to Improve Language Models*.
 #
