@@ -129,7 +129,8 @@ By hand first: P = {(0, 0), (1, 2)} and G = {(0, 0), (1, 1), (2, 2)} give 1 − 
     checks=(
         check_values(
             "values", 3, "Count three things: the links of P, those of G, and those in both. Then the formula.",
-            lambda g: [overlapping(g, 3, 2, 4), overlapping(g, 5, 4, 1), overlapping(g, 1, 0, 6)], error_by_counting,
+            lambda g: [overlapping(g, *sizes) for sizes in ((3, 2, 4), (5, 4, 1), (1, 0, 6), (4, 0, 0))],
+            error_by_counting,
         ),
         check_values(
             "direction", 2, "(2, 5) says source 2, target 5. What does (5, 2) say?",
@@ -176,6 +177,10 @@ By hand first: P = {(0, 0), (1, 2)} and G = {(0, 0), (1, 1), (2, 2)} give 1 − 
         Misconception(
             "undirected", error_of(undirected),
             "You take (2, 5) and (5, 2) for the same link. The first number is the source, the second the target.",
+        ),
+        Misconception(
+            "one_side_turned", lambda p, g: error_by_counting({(j, i) for i, j in p}, g),
+            "You turn the links of one set round: (2, 5) is compared with (5, 2). In both sets the source comes first.",
         ),
         Misconception(
             "one_link_a_target", error_of(last_link),
@@ -462,6 +467,12 @@ $$\tilde A_\ell = \text{rows of } \Big(\tfrac1H \sum_h A_{\ell,h} + I\Big) \text
                 add=lambda a: (a + torch.eye(a.shape[-1], dtype=a.dtype)) / (a.sum(0) + 1)
             ),
             "You divide the columns by their sums. A row is a query: it is the rows that share out 1.",
+        ),
+        Misconception(
+            "divided_by_everything", wrong_rollout(
+                add=lambda a: (a + torch.eye(a.shape[-1], dtype=a.dtype)) / (a.sum() + a.shape[-1])
+            ),
+            "You divide by the sum of the whole table. Each row has a sum of its own.",
         ),
         Misconception(
             "softmax", wrong_rollout(add=lambda a: (a + torch.eye(a.shape[-1], dtype=a.dtype)).softmax(-1)),
@@ -988,6 +999,12 @@ softmax (E121), and masks are mentioned nowhere (E113). Two slips in reading the
             "You divide by the root of D, the width of the model. The dot product of one head has Dh terms.",
         ),
         Misconception(
+            "wide_scale_linked_as_printed",
+            half_repaired(scale=lambda query, states: math.sqrt(states.shape[-1]), hide=unmasked, link=as_printed),
+            "The decoder asks, and the weights are a softmax. But you divide by the root of D, the model's width; the "
+            "dot product of one head has Dh terms. And your links are (target, source).",
+        ),
+        Misconception(
             "unscaled", half_repaired(scale=lambda query, states: 1.0),
             "You do not divide by √Dh.",
         ),
@@ -1022,6 +1039,10 @@ softmax (E121), and masks are mentioned nowhere (E113). Two slips in reading the
         Misconception(
             "list_of_links", half_repaired(give=lambda weights, links: (weights, sorted(links, key=lambda p: p[1]))),
             "The links are a list. A set is asked for.",
+        ),
+        Misconception(
+            "links_are_positions", half_repaired(give=lambda weights, links: (weights, weights.argmax(-1))),
+            "You return the source position of each target position. A set of pairs (source, target) is asked for.",
         ),
         Misconception(
             "only_links", half_repaired(give=lambda weights, links: links),
