@@ -413,11 +413,13 @@ print("the largest number of a row, typically (nats):", *(f"{what} {x:.3f}" for 
 attention_correlations = [c for what, (c, _) in measured.items() if what.startswith("attention")]
 assert 0.15 < min(attention_correlations) and max(attention_correlations) < 0.65
 assert measured["leaving words out"][1] < 0.25 < 0.4 < measured["gradient × input"][1]
+assert measured["integrated gradients"][1] < 0.3 and typical["gradient × input"] < 0.1 < 1 < typical["leaving out"]
 
 # %% [markdown] id="experiment-occlusion-seen" concepts=["C70"]
 # Between the two answers: attention and effect are **related, loosely**. They agree on the word that matters most, for both find the true alignments
 # well; on the order of the others they do not. And gradient × input, which sounds the most exact of all, is the worst here: the model is so sure of its words that the slope at this
-# point is nearly flat. Look at all three:
+# point is nearly flat, thousandths of a nat where leaving out costs several. **Integrated gradients** walk the whole way from no words to the sentence, across the steep part: their top
+# words are the true alignments about as often as those of the best head. Look at all four:
 
 # %% id="occlusion-view" concepts=["C70"]
 from course_lib.views import occlusion_view
@@ -430,7 +432,7 @@ occlusion_view(translator, some[:2])
 
 # %% [markdown] id="occlusion-view-seen" concepts=["C70"]
 # Find the row 了, the mark of the past. The heads look mostly at the question mark. The grammar says that 了 has no counterpart. Leaving out *Did* costs more than leaving out anything else: that is
-# where English keeps the past. Here the experiment knows more than the map, and more than the gold.
+# where English keeps the past. Integrated gradients say so, too. Here the experiment knows more than the map, and more than the gold.
 
 # %% [markdown] id="integrated" concepts=["C70"]
 # Integrated gradients have a property that can be checked: they go the whole way from “no words” (vectors of zeros) to the sentence, and their sum is the whole change of
@@ -620,7 +622,8 @@ from course_lib.workshop import check, hint, quiz
 # - A map shows where a head looked. Against known alignments the best heads are good, and got so without being told.
 # - Rollout follows attention through layers: heads averaged, identity added, rows divided, later layers from the left.
 # - No single head mattered; a layer of them did. Where parts stand in for each other, taking one away shows nothing.
-# - Weight and effect are related loosely. Leaving words out measures the effect, at the price of unusual sentences.
+# - Weight and effect are related loosely. Leaving words out measures the effect, at the price of unusual sentences. A slope may be flat where the model is sure; integrated gradients
+#   walk the whole way.
 # - A map is a hypothesis about the model. An intervention tests it.
 #
 # **Read the code:** `course_lib/interpretation.py`, `course_lib/snapshots.py`, `course_lib/recording.py`. **Papers:** the four of section 6; Abnar and Zuidema 2020, *Quantifying Attention
