@@ -15,13 +15,16 @@
 # - compute a cross-entropy, a smoothed one and one Adam step on paper;
 # - say what the decoder reads and what it must predict, and why they are one place apart;
 # - write a training loop and an evaluation that tell the truth;
+# - stop a run and go on with the very same losses, compute in 16 bits, and share a batch among processes;
+# - choose hyperparameters, and know which differences are noise;
 # - find a dozen mistakes in a published training script, and repair it;
-# - train a translation model in two minutes, stop it, go on, and train a larger one with one changed line.
+# - train a translation model in two minutes, and a larger one with one changed line.
 #
 # **Time:** about an hour, two minutes of it training, and another hour for the exercises. **You need:** chapter 07's model
 # as a black box (ids in, logits out). Numbers such as E133 name mistakes of the documents that this course is built on.
 
 # %% id="imports"
+import io
 import math
 import os
 import time
@@ -180,10 +183,16 @@ for call in (1, 2):
     loss.backward()
     print(f"after call {call} of backward: w.grad = {w.grad.item():.0f}")
 
+node, record = loss.grad_fn, []
+while node is not None:  # from the loss back to w
+    record.append(node.name())
+    node = node.next_functions[0][0] if node.next_functions else None
+print("the record, read backwards:", " ← ".join(record))
+
 # %% [markdown] id="autograd-why" concepts=["C46"] documents=["002 §1","002 §2"]
-# The second call gives −24, not −12: two gradients were added. So a loop must clear them, `optimizer.zero_grad()`, before each
-# `backward()`. What an optimiser moves are a model's *parameters*; a *buffer* (a fixed table, say) is saved with the
-# model but never trained:
+# The second call gives −24, not −12: two gradients were added. So a loop must clear them, `optimizer.zero_grad()`, before
+# each `backward()`. The last line is the record: square, subtract, multiply, and at its end $w$, where the gradient is kept.
+# What an optimiser moves are a model's *parameters*; a *buffer* (a fixed table, say) is saved with the model but never trained:
 
 # %% id="parameters-buffers" concepts=["C46"]
 model = Transformer(CONFIG)
@@ -211,6 +220,20 @@ for gradient in (0.5, 0.001, -1000.0):
     torch.optim.Adam([weight], lr=rate).step()
     print(f"gradient {gradient:>8}: from 1 to {by_hand:.4f} by hand, {weight.item():.4f} by PyTorch")
 
+# %% [markdown] id="clipping" concepts=["C32"]
+# ### Two additions: clipping, and weights that decay
+#
+# One odd batch can give a huge gradient, and Adam's averages remember it for long. *Clipping* looks at all gradients as one
+# vector: if it is longer than a limit, it is shortened to the limit and keeps its direction. (3, 4) has the length 5;
+# clipped to 1 it is (0.6, 0.8). *AdamW* (Loshchilov, Hutter 2019) also shrinks every weight by a small share in each step,
+# apart from the gradient. That holds large models back from memorising.
+
+# %% id="clipping-shown" concepts=["C32"]
+pair = nn.Parameter(torch.zeros(2))
+pair.grad = torch.tensor([3.0, 4.0])
+length = nn.utils.clip_grad_norm_([pair], 1.0)
+print(f"length {length.item():.0f}, clipped to 1: {pair.grad}")
+
 # %% [markdown] id="schedule" concepts=["C32"] errata=["E141"] documents=["004 §5.2"]
 # ### A rate that rises, then falls
 #
@@ -219,8 +242,9 @@ for gradient in (0.5, 0.001, -1000.0):
 #
 # $$\text{rate} = d_{\text{model}}^{-1/2} \cdot \min(\text{step}^{-1/2},\ \text{step} \cdot \text{warmup}^{-3/2}).$$
 #
-# Both arms meet at step = warmup. For $d_{\text{model}} = 512$ and 4,000 steps of warm-up that is
-# $1/\sqrt{512 \cdot 4000} = 0.0007$. Document 004 takes 0.001 from the first step on, for a model of that width (E141).
+# Both arms meet at step = warmup. (Others, after the same warm-up, fall along a straight line or half a cosine to zero.)
+# For $d_{\text{model}} = 512$ and 4,000 steps of warm-up that is $1/\sqrt{512 \cdot 4000} = 0.0007$. Document 004 takes 0.001
+# from the first step on, for a model of that width (E141).
 
 # %% id="schedule-shown" concepts=["C32"] errata=["E141"]
 from course_lib.schedules import noam_rate as noam
@@ -252,7 +276,10 @@ print(source, target, sep="\n")
 # %% [markdown] id="loop-intro" concepts=["C33"] documents=["004 §5.3"]
 # ### The loop
 #
-# Five lines in the middle are all of training: forward, loss, clear, backward, step. Every framework wraps them in something.
+# Five lines in the middle are all of training: forward, loss, clear, backward, step. Every framework wraps them in
+# something. The toy makes new data for ever; where data is finite, one pass over it is an *epoch*: 29,000 pairs in batches of
+# 64 are 454 steps, the last of them smaller. (In PyTorch a `Dataset` holds the examples and a `DataLoader` makes batches of
+# them; here that is `course_lib/batches.py`.)
 
 # %% id="loop" concepts=["C31","C32","C33"] documents=["004 §5.2","004 §5.3"]
 torch.manual_seed(0)
@@ -385,7 +412,8 @@ for pair in corpus.splits["test"][:3]:
 # Weights & Biases (document 004, §7.2) draw the same numbers. TensorBoard needs no account: `train(…, track="tensorboard")`
 # writes, `tensorboard --logdir runs` in a terminal shows. `track="wandb"` sends them to a service on the internet, so it is
 # off unless you ask. Raw losses jump from batch to batch; a running mean shows the trend.
-# Compare the two at each step: the mean is steadier, and always a little late.
+# Compare the two at each step: the mean is steadier, and always a little late. Below, a line of the record, and the curves
+# drawn from it.
 
 # %% id="metrics-shown" concepts=["C60"]
 smooth, shown = losses[0], {}
@@ -394,6 +422,7 @@ for step, value in enumerate(losses, 1):
     if step in (1, 50, 100, 200, 300):
         shown[step] = (round(value, 3), round(smooth, 3))
 print("step: (raw, running mean)", shown)
+print((folder / "metrics.jsonl").read_text("utf-8").splitlines()[0])
 plot_metrics(folder)
 
 # %% [markdown] id="resume" concepts=["C33","C45"]
@@ -409,14 +438,85 @@ plot_metrics(folder)
 # | fit a large batch into a small memory | `TrainConfig(accumulate=4, …)` | `--accumulate 4` |
 # | several processes or GPUs | – | `torchrun --nproc-per-node 2 -m course_lib.cli train --out runs/two` |
 #
-# A checkpoint is more than weights: Adam's two averages, the place in the data and the state of the random numbers
-# belong to it. With all of them a resumed run on a CPU gives the very losses of an uninterrupted one.
+# The next cells look behind three of these lines.
+
+# %% [markdown] id="checkpoint" concepts=["C33"]
+# **A checkpoint is more than weights.** Adam's two averages, the place in the data and the state of the random numbers
+# belong to it. The toy, with dropout: ten steps without a stop. Then five steps, everything into a file (here one in memory),
+# everything forgotten, read back, and five more. And once more, reading back the weights alone:
+
+# %% id="checkpoint-shown" concepts=["C33"]
+
+
+def begin(seed=0):
+    torch.manual_seed(seed)  # weights and dropout
+    model = Transformer(ModelConfig(**{**CONFIG.to_dict(), "dropout": 0.1})).train()
+    return model, torch.optim.Adam(model.parameters(), lr=2e-3), torch.Generator().manual_seed(seed)
+
+
+def steps(n, model, optimizer, data):
+    for _ in range(n):
+        source, target = reversal_batch(32, data)
+        loss = smoothed_cross_entropy(model(source, shift_right(target, BOS)), target, 0.0, PAD)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        yield f"{loss.item():.4f}"
+
+
+whole = list(steps(10, *begin()))
+toy, optimizer, data = begin()
+list(steps(5, toy, optimizer, data))
+file = io.BytesIO()
+torch.save([toy.state_dict(), optimizer.state_dict(), data.get_state(), torch.get_rng_state()], file)
+
+toy, optimizer, data = begin(seed=1)  # another program, another day
+weights, averages, place, numbers = torch.load(io.BytesIO(file.getvalue()))
+toy.load_state_dict(weights)
+alone = list(steps(5, toy, optimizer, data))
+toy.load_state_dict(weights)
+optimizer.load_state_dict(averages)
+data.set_state(place)
+torch.set_rng_state(numbers)
+resumed = list(steps(5, toy, optimizer, data))
+print("without a stop, steps 6 to 10:", *whole[5:])
+print("resumed with everything:      ", *resumed)
+print("resumed with the weights only:", *alone)
+assert resumed == whole[5:] != alone
+
+# %% [markdown] id="seed" concepts=["C33"]
+# The seed decides over the first weights, dropout and the order of the data. So the same seed gives the same run, on the same
+# machine with the same versions; another processor may round differently. Note the seed of a run, and try more than one.
+
+# %% [markdown] id="precision" concepts=["C33","C45"]
+# **Sixteen bits.** A bf16 number has the range of an fp32 number, but only 8 significant bits instead of 24. Behind 1 comes
+# 1.0078. Matrix products bear that, and chips that have it compute them several times as fast. Small updates do
+# not bear it: below, 0.001 is added a thousand times. So *mixed* precision keeps the weights and Adam's averages in fp32;
+# `autocast` gives the products bf16 copies. (fp16, the older format, has a small range: gradients are scaled up for it.)
+
+# %% id="precision-shown" concepts=["C33","C45"]
+for dtype in (torch.float32, torch.bfloat16):
+    number = torch.tensor(1.0, dtype=dtype)
+    for _ in range(1000):
+        number += 0.001
+    print(f"{dtype!s:>14}: 1 + 1000 · 0.001 = {number.item():.3f}, {number.element_size()} bytes a number")
+model.eval()
+source, target = validation[0]
+with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+    sixteen = model(source, shift_right(target, BOS))  # [B, T, V]
+with torch.no_grad():
+    exact_logits = model(source, shift_right(target, BOS))
+print("weights:", next(model.parameters()).dtype, "  logits under autocast:", sixteen.dtype)
+far = (sixteen - exact_logits).abs().max()
+print(f"largest difference {far:.3f}, with logits up to {exact_logits.abs().max():.1f}")
 
 # %% [markdown] id="scale" concepts=["C62"] documents=["000 §6","001 §1","003 §7","004 §8.3"]
 # ### What it costs
 #
-# Training a number in fp32 takes 16 bytes: 4 for the number, 4 for its gradient, 8 for Adam's two averages. And every
-# token costs about 6 operations for each parameter: 2 forward, 4 backward. (Activations come on top, and grow with the batch.)
+# Training a number in fp32 takes 16 bytes: 4 for the number, 4 for its gradient, 8 for Adam's two averages; to use it later
+# 4 are enough, in bf16 2. (Activations come on top, and grow with the batch.) And a token costs about 6 operations for each
+# parameter that it meets: multiply and add, once forward and twice backward. A source token meets the encoder's, a target
+# token the decoder's and the output's; a pair of both about all of them.
 
 # %% id="scale-shown" concepts=["C62"]
 from course_lib.transformer import count_parameters
@@ -424,9 +524,8 @@ from course_lib.transformer import count_parameters
 for name, vocab_size in (("tiny", translator.tokenizer.vocab_size), ("small", 4000), ("base", 37_000)):
     sizes = {key: PRESETS[name].model[key] for key in ("d_model", "n_heads", "d_ff", "n_layers")}
     n = count_parameters(**sizes, vocab_size=vocab_size)
-    print(
-        f"{name:5}: {n / 1e6:5.1f} million parameters, {16 * n / 2**20:4.0f} MiB, {6 * n / 1e6:4.0f} million operations"
-    )
+    print(f"{name:5}: {n / 1e6:5.1f} million parameters; to train {16 * n / 2**20:5.0f} MiB, to use {4 * n / 2**20:4.0f} in "
+          f"fp32, {2 * n / 2**20:4.0f} in bf16; {6 * n / 1e6:4.0f} million operations for a pair of tokens")  # fmt: skip
 
 # %% [markdown] id="parallel" concepts=["C66"] errata=["E117"] documents=["004 §3.3","004 §8.2"]
 # ### Several processes
@@ -446,11 +545,21 @@ def gradient_of(rows):
 whole, first, second = gradient_of(slice(0, 10)), gradient_of(slice(0, 9)), gradient_of(slice(9, 10))
 print(f"plain mean of both:    off by {((first + second) / 2 - whole).abs().max():.3f}")
 print(f"weighted by tokens:    off by {(0.9 * first + 0.1 * second - whole).abs().max():.0e}")
+for rows, n in ((slice(0, 9), 9), (slice(9, 10), 1)):  # one process, one share after the other: backward() adds
+    (F.cross_entropy(inputs[rows] @ w, labels[rows]) * n / 10).backward()
+print(f"accumulated in .grad:  off by {(w.grad - whole).abs().max():.0e}")
+torch.testing.assert_close(torch.cat([inputs @ w[:, :2], inputs @ w[:, 2:]], dim=1), inputs @ w)  # a matrix cut in two
 
 # %% [markdown] id="parallel-true" concepts=["C66"] errata=["E117"] documents=["004 §3.3"]
-# So `course train` cuts every batch into as many shares as there are processes: the same command gives the same losses in one
-# process and in several, but for dropout and rounding. The same sum over shares of a batch one after the other is *gradient
-# accumulation* (`accumulate`): a large batch for a small memory.
+# So `course train` cuts every batch into as many shares as there are processes: the same command gives the same losses in
+# one process and in several, but for dropout and rounding. The processes send each other their gradients in each step, 4
+# bytes for each parameter. The same sum, one share after the other, is *gradient accumulation* (`accumulate`): a large
+# batch for a small memory.
+#
+# Where one model is too large for a machine, the *model* is cut: each processor has some of the columns of every matrix
+# (*tensor parallel*; the last line of the cell), or some of the layers (*pipeline parallel*).
+
+# %% [markdown] id="parallel-writing" concepts=["C66"] errata=["E117"] documents=["004 §3.3"]
 # Document 004, §3.3 says the Transformer suits parallel training *and inference* (E117). Training, yes: all places of a
 # target at once. When it writes, each token needs the one before it:
 
@@ -472,9 +581,9 @@ counter.remove()
 # %% id="spoil" concepts=["C33"]
 
 
-def train_toy(steps=120, rate=lambda step: 2e-3, shifted=True, clear=True, stale=False, norm="pre"):
-    torch.manual_seed(0)
-    model, data = Transformer(ModelConfig(**{**CONFIG.to_dict(), "norm": norm})), torch.Generator().manual_seed(0)
+def train_toy(steps=120, rate=lambda step: 2e-3, seed=0, shifted=True, clear=True, stale=False, **sizes):
+    torch.manual_seed(seed)
+    model, data = Transformer(ModelConfig(**{**CONFIG.to_dict(), **sizes})), torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam((Transformer(CONFIG) if stale else model).parameters())
     for step in range(1, steps + 1):
         optimizer.param_groups[0]["lr"] = rate(step)
@@ -525,6 +634,70 @@ for peak in (1e-3, 1e-2):
 # %% [markdown] id="spoil-rate-why" concepts=["C32"] errata=["E141"]
 # At 0.001 this small model can do without warm-up, which only costs it time in so short a run. At 0.01 the start decides,
 # for both. The deeper and wider a post-norm model is, the lower the rate at which that begins (Xiong et al. 2020).
+
+# %% [markdown] id="choosing" concepts=["C30"] errata=["E099"] documents=["001 §6 Q4","003 §8 Q3"]
+# ### Choosing hyperparameters
+#
+# What training does not learn, you choose: sizes, rate, batch, dropout. Five rules:
+#
+# 1. **Compare on the validation split**, never on the test split: that is for the one model that you keep.
+# 2. **The rate first**, then batch size and warm-up; then the size of the model, and dropout with it. Heads and ε last.
+# 3. **In factors**: 0.001, 0.003, 0.01. Doubling a rate does about as much at 0.001 as at 0.01; adding 0.001 does not.
+# 4. **Equal budgets**, in steps or in minutes, and a schedule that ends with the budget. A curve that leads half-way may
+#    lose at the end.
+# 5. **One change at a time, several seeds.** A difference smaller than that between two seeds is none.
+
+# %% [markdown] id="choosing-rate" concepts=["C30"]
+# The toy, with four rates and three seeds each: 100 steps, a warm-up of 20, and a line to zero. Where is the best rate, and how far
+# apart are its seeds?
+
+# %% id="choosing-rate-shown" concepts=["C30","C33"]
+from course_lib.schedules import warmup_linear_rate
+
+held_out = reversal_batch(200, torch.Generator().manual_seed(102))
+
+
+def search(peak, seeds=(0, 1, 2), steps=100, **sizes):
+    """The validation losses of one setting, best first: one for each seed."""
+    found = []
+    for seed in seeds:
+        toy = train_toy(steps, lambda s: warmup_linear_rate(s, (s - 1) / steps, peak, 20), seed, **sizes)[1]
+        with torch.no_grad():
+            logits = toy(held_out[0], shift_right(held_out[1], BOS))
+        found.append(smoothed_cross_entropy(logits, held_out[1], 0.0, PAD).item())
+    return sorted(found)
+
+
+of_rate = {peak: search(peak) for peak in (3e-4, 1e-3, 3e-3, 1e-2)}
+for peak, found in of_rate.items():
+    print(f"peak {peak:.4f}: mean {sum(found) / 3:.3f}, seeds from {found[0]:.3f} to {found[-1]:.3f}")
+
+# %% [markdown] id="choosing-one" concepts=["C30"] errata=["E099"] documents=["003 §8 Q3"]
+# Now one change at a time, at the best rate. Which of them would you believe?
+
+# %% id="choosing-one-shown" concepts=["C30"] errata=["E099"]
+best = min(of_rate, key=lambda peak: sum(of_rate[peak]))
+base = of_rate[best]
+print(f"{'unchanged':>14}: mean {sum(base) / 3:.3f}, seeds from {base[0]:.3f} to {base[-1]:.3f}")
+for change in (dict(n_heads=2), dict(d_ff=256), dict(dropout=0.1)):
+    found = search(best, **change)
+    apart = "beyond the seeds" if found[0] > base[-1] or found[-1] < base[0] else "within the seeds"
+    name = " ".join(f"{key} {value}" for key, value in change.items())
+    print(f"{name:>14}: mean {sum(found) / 3:.3f}, seeds from {found[0]:.3f} to {found[-1]:.3f}: {apart}")
+
+# %% [markdown] id="choosing-random" concepts=["C30"] documents=["001 §6 Q4","003 §8 Q3"]
+# Three seeds are few: they show the size of the noise, not its shape, and of twenty changes one will look good by luck.
+# So whatever wins a search is run again, with new seeds, before it is believed.
+#
+# With several hyperparameters at once, draw them **at random** instead of from a grid (Bergstra, Bengio 2012). Nine runs on a
+# 3 × 3 grid try three rates; nine random ones try nine, and usually one of the two numbers matters far more. A draw in factors
+# is `10 ** uniform(-4, -2)`.
+
+# %% [markdown] id="recipe-ablation" concepts=["C30","C32"] documents=["001 §6 Q4"]
+# ### The recipe of the translator, one change at a time
+#
+# The same method on real sentences: the recipe that translates Multi30k from German to English, and what each of its parts
+# is worth when it alone is left out, on the validation split and with equal minutes.
 
 # %% [markdown] id="documents" concepts=["C33"] errata=["E130","E143"] documents=["004 §5.2","004 §5.4","004 §6.1","004 §6.2"]
 # ## 7. What the documents say, and what is true
@@ -689,8 +862,6 @@ print(f"the best of 50 on the 20 test questions: {on_test:.0%}, on 10,000 new on
 # Settings, model, data, training, evaluation, result. Each comment names what was mended.
 
 # %% id="repaired" concepts=["C30","C33","C34"] errata=["E130","E131","E132","E133","E134","E135","E136","E138","E139","E140","E141","E142","E143","E144"] documents=["004 §5.2","004 §5.4"]
-from course_lib.schedules import warmup_linear_rate
-
 config = ModelConfig(vocab_size=V, d_model=64, n_heads=4, d_ff=128, n_layers=2, max_len=16, dropout=0.0)  # E131, E132
 device = "cuda" if torch.cuda.is_available() else "cpu"
 torch.manual_seed(0)
@@ -743,9 +914,8 @@ print(f"test: {exact} of 50 exactly right")  # a result: E143, E144
 #
 # Begin with a preset that works for as much data as you have. Of the sizes, `d_model`, `d_ff` and `n_layers` decide over
 # capacity and cost; `n_heads` must divide `d_model` and changes the number of parameters not at all. More data deserves a larger
-# model; with little data a larger one only memorises, and validation loss rises while training loss falls. Search the
-# rate first, in factors, then at random over two or three others: random search tries more different values of the one
-# that matters than a grid does. Test once, at the end.
+# model; with little data a larger one only memorises, and validation loss rises while training loss falls. How to search
+# stands in section 6: the rate first, in factors, on validation data, with several seeds. Test once, at the end.
 
 # %% id="faq-heads" concepts=["C30"] errata=["E099"] documents=["003 §8 Q3"]
 valid = [h for h in range(1, 49) if 48 % h == 0]
@@ -785,13 +955,15 @@ from course_lib.workshop import check, hint, quiz
 # - Five lines train: forward, loss, clear, backward, step. Adam makes steps of about the size of the rate.
 # - The rate rises, so that the first steps do no harm, and falls, so that the last ones settle.
 # - Evaluate without dropout, without a record for gradients, weighted by tokens; choose on validation, test once.
+# - Search the rate first and in factors, with equal budgets, one change at a time; a difference within the seeds is none.
 # - A checkpoint is weights, optimiser, place in the data and random state.
 #
 # **Files to read:** `course_lib/losses.py`, `course_lib/schedules.py`, `course_lib/optimisers.py`, `course_lib/training.py` (`train` reads from top to bottom).
 #
 # **Papers:** Vaswani et al. (2017), *Attention Is All You Need*, §5; Kingma, Ba (2015), *Adam: A Method for Stochastic
 # Optimization*, algorithm 1; Szegedy et al. (2016), *Rethinking the Inception Architecture for Computer Vision*, §7;
-# Xiong et al. (2020), *On Layer Normalization in the Transformer Architecture*.
+# Xiong et al. (2020), *On Layer Normalization in the Transformer Architecture*; Bergstra, Bengio (2012), *Random Search for
+# Hyper-Parameter Optimization*; Loshchilov, Hutter (2019), *Decoupled Weight Decay Regularization*.
 #
 # **Next:** [chapter 10](10_decoding.ipynb) lets the model write better than word by word, and measures how good it is.
 

@@ -166,6 +166,8 @@ assert max(second, key=second.get) == (B, END)
 # Two hypotheses, log p −1.8 with 6 tokens and −2.2 with 10. With α = 0 the short one wins, −1.8 against −2.2. With
 # α = 1, the mean per token, it is −0.30 against −0.22: the long one. The length counts the end token, not the start
 # token. Where does it turn? At $1.8 / 6^\alpha = 2.2 / 10^\alpha$, that is $\alpha = \log(2.2/1.8) / \log(10/6) = 0.39$.
+# (Wu et al. 2016 divide by $((5 + \text{length})/6)^{\alpha}$ instead, which is gentler with short sentences: an α means nothing
+# without its formula.)
 
 # %% id="penalty-by-hand-shown" concepts=["C35"]
 for alpha in (0.0, 0.39, 0.4, 0.6, 1.0):
@@ -214,6 +216,8 @@ print("top-k 2:   ", decoding.top_k_filter(four, 2))
 # punished by $e^{1 - 10/9} = 0.895$ (the *brevity penalty*; 1 if they are not shorter). So
 #
 # $$\text{BLEU} = 100 \cdot 0.895 \cdot \left(\tfrac89 \cdot \tfrac57 \cdot \tfrac35 \cdot \tfrac24\right)^{1/4} = 59.1$$
+#
+# Where an order has no match at all, the product is 0, as it is for many a good sentence alone. BLEU measures a corpus.
 
 # %% id="bleu-by-hand-shown" concepts=["C36"]
 hypotheses = ["the cat sat on the red mat".split(), "a dog".split()]
@@ -253,7 +257,8 @@ print("greedy:", [NAMES[i] for i in toy_beam(step, BOS, END, 1, 9, 1.0)], "  bea
 
 # %% [markdown] id="agree" concepts=["C35","C53"]
 # The library's take the same `step`, and `translator.step(sentence)` makes one of the real model. Both agree, on the table
-# and on real sentences; with a beam of one both are greedy decoding.
+# and on real sentences; with a beam of one both are greedy decoding. `translator.search`, which you saw in section 1, does the same for
+# many sentences at once: the live hypotheses of all of them are the rows of one batch.
 
 # %% id="agree-shown" concepts=["C35","C53"]
 assert decoding.greedy_decode(step, BOS, END, 9) == [A, END]
@@ -264,6 +269,7 @@ for i in differ[:3]:
     for size in (1, 3):
         assert decoding.beam_search(real, bos, eos, size, 15, 1.0) == toy_beam(real, bos, eos, size, 15, 1.0)
     assert decoding.beam_search(real, bos, eos, 1, 15, 1.0) == decoding.greedy_decode(real, bos, eos, 15)
+    assert translator.search([sources[i]], DecodeConfig(beam_size=5, max_len=40)) == [beam[i]]  # alone as in the batch
 print("all agree")
 
 # %% [markdown] id="penalty-real" concepts=["C35","C53"]
@@ -318,8 +324,9 @@ print(f"same logits; in the second half of the sentence {ratio:.1f} times as fas
 assert ratio > 1.5
 
 # %% [markdown] id="cache-cost" concepts=["C35"]
-# The price is memory: keys and values of every layer, for every hypothesis. For this model and twenty hypotheses of 60 tokens
-# that is little. For a large language model it is what limits how many users share a machine:
+# The price is memory: keys and values of every layer, for every hypothesis. (Those of the source, for cross-attention, are
+# computed once for each sentence and kept as well.) For this model and twenty hypotheses of 60 tokens that is little. For a large language
+# model it is what limits how many users share a machine:
 
 # %% id="cache-cost-shown" concepts=["C35"]
 def cache_mib(n_layers, d_model, n_tokens, n_sequences, n_bytes):
@@ -395,6 +402,7 @@ truth = [pair.target.split() for pair in long]
 fed, free = evaluation.bleu(forced, truth), evaluation.bleu(written, truth)
 print(f"BLEU with the right words fed in: {fed:.1f}    of what the model writes: {free:.1f}")
 assert fed > free
+assert abs(free - sacre.corpus_score([" ".join(w) for w in written], [[" ".join(t) for t in truth]]).score) < 1e-6
 
 # %% [markdown] id="signature" concepts=["C36"]
 # ### Scores that cannot be compared
@@ -412,6 +420,25 @@ for name, metric in (
 ):
     print(f"{metric.corpus_score(plain, [plain_truth]).score:5.1f}  {name:<42}{metric.get_signature()}")
 print(f"{free:5.1f}  words, as we counted above")
+
+# %% [markdown] id="sure" concepts=["C36"]
+# ### How sure is a score?
+#
+# A hundred sentences are a sample: another hundred would give another score. The *bootstrap* (Koehn 2004) shows by how much. It
+# draws 100 of the 100, some twice and some not at all, scores them, and does so 200 times. Greedy and beam, on the same
+# draws: how far does each score swing, and how often is the beam ahead?
+
+# %% id="sure-shown" concepts=["C36"]
+by_greedy = [tokenizer.decode(ids).split() for ids in greedy[400:500]]
+swing, generator = {"greedy": [], "beam 5": []}, torch.Generator().manual_seed(0)
+for _ in range(200):
+    drawn = torch.randint(0, 100, (100,), generator=generator).tolist()
+    for name, each in (("greedy", by_greedy), ("beam 5", written)):
+        swing[name].append(evaluation.bleu([each[i] for i in drawn], [truth[i] for i in drawn]))
+for name, each in (("greedy", by_greedy), ("beam 5", written)):
+    low, high = sorted(swing[name])[5], sorted(swing[name])[194]
+    print(f"{name}: {evaluation.bleu(each, truth):.1f}, in 95% of the draws from {low:.1f} to {high:.1f}")
+print("the beam is ahead in", sum(b > g for g, b in zip(*swing.values())), "of 200 draws")
 
 # %% [markdown] id="perplexity" concepts=["C36"] documents=["004 §5.4"] errata=["E144"]
 # ### Perplexity is another question
@@ -612,7 +639,7 @@ from course_lib.workshop import check, hint, quiz
 # **Files to read:** `course_lib/decoding.py`, `course_lib/incremental.py`, `course_lib/evaluation.py`.
 #
 # **Papers:** Papineni et al. (2002), *BLEU: a Method for Automatic Evaluation of Machine Translation*; Post (2018), *A Call for
-# Clarity in Reporting BLEU Scores*; Wu et al. (2016), *Google's Neural Machine Translation System*, §7 (length penalty);
+# Clarity in Reporting BLEU Scores*; Koehn (2004), *Statistical Significance Tests for Machine Translation Evaluation*; Wu et al. (2016), *Google's Neural Machine Translation System*, §7 (length penalty);
 # Fan et al. (2018), *Hierarchical Neural Story Generation* (top-k); Holtzman et al. (2020), *The Curious Case of Neural Text
 # Degeneration* (top-p); Koehn, Knowles (2017), *Six Challenges for Neural Machine Translation*, §3.6.
 #

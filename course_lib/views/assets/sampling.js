@@ -61,7 +61,7 @@ function draw(times) {
 function forget() { state.counts = new Map(); state.drawn = 0; }
 function set(change) { Object.assign(state, change); forget(); redraw(); }
 
-const percent = (x) => x >= 0.9995 ? "100 %" : x >= 0.1 ? `${(100 * x).toFixed(1)} %` : x >= 0.0001 ? `${(100 * x).toFixed(2)} %` : x > 0 ? "<.01 %" : "0";
+const percent = (x) => x >= 0.9995 ? "100%" : x >= 0.1 ? `${(100 * x).toFixed(1)}%` : x >= 0.0001 ? `${(100 * x).toFixed(2)}%` : x > 0 ? "<.01%" : "0";
 function redraw() {
   [...wordBar.children].forEach((b, i) => { b.setAttribute("aria-pressed", i === state.at); b.classList.toggle("later", i > state.at); });
   knobs.forEach((k) => k.sync());
