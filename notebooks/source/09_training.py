@@ -396,7 +396,8 @@ if "bleu" in result:  # it is missing when you stopped the run
     print("BLEU on the validation split:", round(result["bleu"]["score"], 1))
 
 # %% [markdown] id="use-it-intro" concepts=["C34"]
-# Yours now. The folder holds the weights, the tokenizer, the settings and every measurement. Translate something:
+# Yours now. The folder holds the weights, the tokenizer, the settings and every measurement. (Did you stop the run? Finish
+# it first: `train(corpus, preset, config, folder, parts=my_parts(), resume=True)`.) Translate something:
 
 # %% id="use-it" tags=["training"]
 from course_lib.translator import Translator
@@ -648,8 +649,8 @@ for peak in (1e-3, 1e-2):
 # 5. **One change at a time, several seeds.** A difference smaller than that between two seeds is none.
 
 # %% [markdown] id="choosing-rate" concepts=["C30"]
-# The toy, with four rates and three seeds each: 100 steps, a warm-up of 20, and a line to zero. Where is the best rate, and how far
-# apart are its seeds?
+# The toy, with four rates and three seeds each: 100 steps, a warm-up of 20, and a line to zero. Where is the best rate,
+# and how far apart are its seeds?
 
 # %% id="choosing-rate-shown" concepts=["C30","C33"]
 from course_lib.schedules import warmup_linear_rate

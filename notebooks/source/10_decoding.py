@@ -256,9 +256,9 @@ def toy_beam(step, bos_id, eos_id, beam_size, max_len, alpha):
 print("greedy:", [NAMES[i] for i in toy_beam(step, BOS, END, 1, 9, 1.0)], "  beam 2:", [NAMES[i] for i in toy_beam(step, BOS, END, 2, 9, 1.0)])
 
 # %% [markdown] id="agree" concepts=["C35","C53"]
-# The library's take the same `step`, and `translator.step(sentence)` makes one of the real model. Both agree, on the table
-# and on real sentences; with a beam of one both are greedy decoding. `translator.search`, which you saw in section 1, does the same for
-# many sentences at once: the live hypotheses of all of them are the rows of one batch.
+# The library's take the same `step`, and `translator.step(sentence)` makes one of the real model. Both agree, on the
+# table and on real sentences; with a beam of one both are greedy decoding. `translator.search`, which you saw in section
+# 1, does the same for many sentences at once: the live hypotheses of all of them are the rows of one batch.
 
 # %% id="agree-shown" concepts=["C35","C53"]
 assert decoding.greedy_decode(step, BOS, END, 9) == [A, END]
@@ -324,9 +324,9 @@ print(f"same logits; in the second half of the sentence {ratio:.1f} times as fas
 assert ratio > 1.5
 
 # %% [markdown] id="cache-cost" concepts=["C35"]
-# The price is memory: keys and values of every layer, for every hypothesis. (Those of the source, for cross-attention, are
-# computed once for each sentence and kept as well.) For this model and twenty hypotheses of 60 tokens that is little. For a large language
-# model it is what limits how many users share a machine:
+# The price is memory: keys and values of every layer, for every hypothesis. (Those of the source, for cross-attention,
+# are computed once for each sentence and kept as well.) For this model and twenty hypotheses of 60 tokens that is little.
+# For a large language model it is what limits how many users share a machine:
 
 # %% id="cache-cost-shown" concepts=["C35"]
 def cache_mib(n_layers, d_model, n_tokens, n_sequences, n_bytes):
@@ -638,9 +638,10 @@ from course_lib.workshop import check, hint, quiz
 #
 # **Files to read:** `course_lib/decoding.py`, `course_lib/incremental.py`, `course_lib/evaluation.py`.
 #
-# **Papers:** Papineni et al. (2002), *BLEU: a Method for Automatic Evaluation of Machine Translation*; Post (2018), *A Call for
-# Clarity in Reporting BLEU Scores*; Koehn (2004), *Statistical Significance Tests for Machine Translation Evaluation*; Wu et al. (2016), *Google's Neural Machine Translation System*, §7 (length penalty);
-# Fan et al. (2018), *Hierarchical Neural Story Generation* (top-k); Holtzman et al. (2020), *The Curious Case of Neural Text
-# Degeneration* (top-p); Koehn, Knowles (2017), *Six Challenges for Neural Machine Translation*, §3.6.
+# **Papers:** Papineni et al. (2002), *BLEU: a Method for Automatic Evaluation of Machine Translation*; Post (2018), *A
+# Call for Clarity in Reporting BLEU Scores*; Koehn (2004), *Statistical Significance Tests for Machine Translation
+# Evaluation*; Wu et al. (2016), *Google's Neural Machine Translation System*, §7 (length penalty); Fan et al. (2018),
+# *Hierarchical Neural Story Generation* (top-k); Holtzman et al. (2020), *The Curious Case of Neural Text Degeneration*
+# (top-p); Koehn, Knowles (2017), *Six Challenges for Neural Machine Translation*, §3.6.
 #
 # **Next:** [chapter 11](11_looking_inside.ipynb) looks inside the model while it translates.
