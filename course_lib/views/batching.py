@@ -124,7 +124,7 @@ def paint(batches: Sequence[np.ndarray], tallest: int) -> tuple[np.ndarray, int]
     x, y, deepest = GAP, GAP, 0
     for shown, lengths in enumerate(batches):
         height, width = max(1, int(row * len(lengths))), PLACE * int(lengths.max())
-        if x + width > WIDTH:
+        if x + width > WIDTH - GAP:
             x, y, deepest = GAP, y + deepest + GAP, 0
         if y + height > HEIGHT:
             return pixels, shown
