@@ -146,7 +146,7 @@ class _Curves:
             self.loss_axes.grid(color=GRID)
             (self.train_line,) = self.loss_axes.plot([], [], color=BLUE, linewidth=1.4, label="training")
             (self.val_line,) = self.loss_axes.plot(
-                [], [], color=ORANGE, linestyle="--", marker="s", markersize=5, label="validation"
+                [], [], color=ORANGE, linestyle="--", marker="s", markersize=5, label="validation", clip_on=False
             )
             self.val_note = self.loss_axes.text(0, 0, "", color=ORANGE, fontweight="bold", va="bottom")
             self.val_note.set_bbox({"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1})
