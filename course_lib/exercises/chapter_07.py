@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -1129,6 +1130,7 @@ class RepairedTransformer(nn.Module):
         return self.output(states)
 
 
+@lru_cache(maxsize=16)  # every check asks for them, and each time a whole model would be made
 def repaired_shapes(vocab_size: int, d_model: int, n_heads: int, n_layers: int, max_len: int) -> Shapes:
     with torch.device("meta"):
         state = RepairedTransformer(vocab_size, d_model, n_heads, n_layers, max_len).state_dict()
