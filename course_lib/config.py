@@ -198,12 +198,12 @@ class Preset:
             ValueError: a name that neither the model nor the recipe has, or a text that is no value of its kind.
         """
         sizes, recipe = ({field.name: field.type for field in fields(kind)} for kind in (ModelConfig, TrainConfig))
+        kinds = {name: kind for name, kind in (sizes | recipe).items() if name not in _NOT_SETTINGS}
         changed = replace(self, model=dict(self.model), training=dict(self.training))
         for name, text in texts.items():
-            if name in _NOT_SETTINGS or name not in (sizes | recipe):
-                known = sorted({*sizes, *recipe} - _NOT_SETTINGS)
-                raise ValueError(f"there is no setting {name!r}: choose {', '.join(known)}")
-            value = _from_text(name, (sizes | recipe)[name], text)
+            if name not in kinds:
+                raise ValueError(f"there is no setting {name!r}: choose {', '.join(sorted(kinds))}")
+            value = _from_text(name, kinds[name], text)
             if name == "vocab_size":
                 changed = replace(changed, vocab_size=value)
             else:

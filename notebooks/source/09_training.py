@@ -710,14 +710,14 @@ for change in (dict(n_heads=8), dict(dropout=0.1)):
 # |---|---|---|
 # | sinusoids added to the tokens, peak rate 0.0015 | 39.1 | where the search began |
 # | … peak rate 0.001 | 37.4 | −1.7 |
-# | … peak rate 0.003 | 32.4 | −6.7: the limit is near |
+# | … peak rate 0.003 | 32.4 | −6.7: too high |
 # | … the weights of the last 10 % of steps averaged | 38.7 | −0.4: a rate that ends at zero does that already |
 # | **rotary positions instead** (chapter 04), rate 0.0015 | **40.8** | **+1.7: this is `--preset small`** |
 #
 # How much of that is luck? Three seeds of one recipe, trained for ten minutes, were 40.1, 40.5 and 39.7 on the test split. A
 # difference of half a point between two single runs says nothing. The rate and the positions are beyond that.
-# What to change first when you have more time? Let it train for longer, with more dropout, because it then sees each
-# sentence more often. Test 2016, lower case, on a machine with two cores:
+# What gives most when you have more time is to use it. The longest run has more dropout, too, because it sees each sentence more
+# often; what that alone is worth was not measured. Test 2016, lower case, on a machine with two cores:
 #
 # | after `course train --corpus multi30k --direction de-en --preset small` | time | passes over the data | BLEU |
 # |---|---|---|---|
