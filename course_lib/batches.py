@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from course_lib.corpora.pairs import Pair
-from course_lib.tokenizer import Tokenizer
+from course_lib.tokenizer import SubwordSampler, Tokenizer
 
 POOL = 32_768  # examples sorted by length together
 
@@ -52,7 +52,9 @@ class Batch:
         return Batch(self.source.to(device), self.target_in.to(device), self.target_out.to(device), self.n_tokens)
 
 
-def encode_pairs(pairs: Sequence[Pair], tokenizer: Tokenizer, max_len: int) -> tuple[list[Example], int]:
+def encode_pairs(
+    pairs: Sequence[Pair], tokenizer: Tokenizer | SubwordSampler, max_len: int
+) -> tuple[list[Example], int]:
     """Pairs as examples, and how many were left out because a side is longer than `max_len`, its end token counted."""
     sources = tokenizer.encode_batch([pair.source for pair in pairs])
     targets = tokenizer.encode_batch([pair.target for pair in pairs])

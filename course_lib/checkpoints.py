@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from course_lib.config import ModelConfig
@@ -59,7 +59,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], state: dict | None = N
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     metadata = {"format": str(FORMAT), "state": json.dumps(state or {})}
-    write_whole(path, lambda part: save_file(tensors, part, metadata=metadata))
+    write_whole(path, lambda part: part.write_bytes(save(tensors, metadata)))  # save_file hides it from everybody else
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict]:

@@ -107,6 +107,9 @@ class TrainConfig(_Config):
         accumulate: a batch is worked through in so many parts, one after the other: less memory, the same step.
         learning_rate: the peak, reached after ``warmup`` steps and then lowered linearly to zero.
         warmup: steps of linear warm-up.
+        bpe_dropout: probability with which a merge of byte-pair encoding is passed over, anew in each epoch, so that
+            the model sees words in several pieces (Provilkov et al. 2020). It falls to zero like the learning rate,
+            so that the last epochs see words as they will be translated.
         smoothing: label smoothing; probability taken from the right token and spread over the vocabulary.
         clip: the largest gradient norm; longer gradients are scaled down to it.
         adam_betas: decay rates of Adam's two averages.
@@ -124,6 +127,7 @@ class TrainConfig(_Config):
     accumulate: int = 1
     learning_rate: float = 1.5e-3
     warmup: int = 300
+    bpe_dropout: float = 0.0
     smoothing: float = 0.1
     clip: float = 1.0
     adam_betas: tuple[float, float] = (0.9, 0.98)
@@ -143,7 +147,7 @@ class TrainConfig(_Config):
             raise ValueError(f"warmup={self.warmup} must not be negative")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed={self.seed} must be at least 0 and below 2**32")
-        _fraction(self, "smoothing")
+        _fraction(self, "bpe_dropout", "smoothing")
         _one_of(self, device=Device, precision=Precision)
         object.__setattr__(self, "adam_betas", tuple(self.adam_betas))
         if len(self.adam_betas) != 2 or not all(0.0 <= beta < 1.0 for beta in self.adam_betas):

@@ -6,6 +6,7 @@ the course trains with: the same algorithm from Hugging Face `tokenizers`, or pl
 
 import itertools
 import json
+import random
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -200,6 +201,65 @@ class Tokenizer:
         if specials != SPECIALS or not known:
             raise CourseError(f"the tokenizer {path} was not made by this course: its first tokens are {specials}")
         return cls(inner)
+
+
+class SubwordSampler:
+    """Encodes the same texts differently in each epoch: BPE-dropout (Provilkov, Emelianenko and Voita 2020).
+
+    A model that trains on it meets a word in several pieces, as it will meet the words that it does not know. It is
+    for training only: what is translated is encoded by the tokenizer itself.
+
+    Args:
+        tokenizer: one of byte-pair encoding, whose merges and ids are used.
+        seed: with the epoch it decides everything.
+
+    Raises:
+        ValueError: the tokenizer's tokens are words, which have no merges.
+    """
+
+    DRAWS = 4  # a word of many occurrences is cut up so many times an epoch, and its occurrences take turns
+
+    def __init__(self, tokenizer: Tokenizer, seed: int):
+        if tokenizer.kind != "bpe":
+            raise ValueError("bpe_dropout needs byte-pair encoding: tokens that are whole words have no merges")
+        self._tokenizer, self._seed, self.eos_id = tokenizer, seed, tokenizer.eos_id
+        merges = json.loads(tokenizer._inner.to_str())["model"]["merges"]
+        self._ranks = {tuple(pair): rank for rank, pair in enumerate(merges)}
+        self._ids = tokenizer._inner.get_vocab()
+        self._words: dict[str, list[str]] = {}
+        self.at(epoch=0, dropout=0.0)
+
+    def at(self, epoch: int, dropout: float) -> "SubwordSampler":
+        """Begin an epoch, in which a merge is passed over with probability `dropout` each time that one is possible."""
+        self._chance, self._dropout = random.Random(f"{self._seed} {epoch}").random, dropout
+        return self
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text, without beginning and end, as `Tokenizer.encode_batch` gives them."""
+        words = [self._words_of(text) for text in texts]
+        counts = Counter(itertools.chain.from_iterable(words))
+        draws = {
+            word: itertools.cycle([self._cut_up(word) for _ in range(min(count, self.DRAWS))])
+            for word, count in counts.items()
+        }
+        return [[id for word in text for id in next(draws[word])] for text in words]
+
+    def _words_of(self, text: str) -> list[str]:
+        """What no merge crosses, in order; remembered, because every epoch asks again."""
+        if text not in self._words:
+            split = self._tokenizer._inner.pre_tokenizer.pre_tokenize_str(self._tokenizer.normalise(text))
+            self._words[text] = [word for word, _ in split]
+        return self._words[text]
+
+    def _cut_up(self, word: str) -> list[int]:
+        symbols = list(word)
+        while True:
+            ranked = ((self._ranks.get(pair), i) for i, pair in enumerate(itertools.pairwise(symbols)))
+            found = [(rank, i) for rank, i in ranked if rank is not None and self._chance() >= self._dropout]
+            if not found:
+                return [self._ids.get(symbol, self._tokenizer.unk_id) for symbol in symbols]
+            _, i = min(found)
+            symbols[i : i + 2] = [symbols[i] + symbols[i + 1]]
 
 
 def _one_space() -> list[normalizers.Normalizer]:

@@ -26,7 +26,7 @@ from course_lib.evaluation import corpus_scores
 from course_lib.losses import linear_cross_entropy, smoothed_cross_entropy
 from course_lib.parts import REFERENCE, Parts
 from course_lib.schedules import warmup_linear_rate
-from course_lib.tokenizer import Tokenizer
+from course_lib.tokenizer import SubwordSampler, Tokenizer
 from course_lib.transformer import Transformer
 from course_lib.translator import Translator
 
@@ -103,12 +103,14 @@ class _Run:
             self.tokenizer = Tokenizer.load(out / TOKENIZER)
         else:
             self.tokenizer = _train_tokenizer(corpus, preset.vocab_size)
+        self.sampler = _sampler(self.tokenizer, config)
         self.model_config = preset.model_config(self.tokenizer.vocab_size, self.tokenizer.pad_id)
         self._write_or_compare_run()
 
-        max_len = min(self.model_config.max_len, config.batch_tokens)
-        self.examples, self.dropped = encode_pairs(corpus.splits["train"], self.tokenizer, max_len)
-        self.val_examples, _ = encode_pairs(corpus.splits["val"], self.tokenizer, max_len)
+        self.max_len = min(self.model_config.max_len, config.batch_tokens)
+        self.examples, self.dropped = encode_pairs(corpus.splits["train"], self.tokenizer, self.max_len)
+        self.val_examples, _ = encode_pairs(corpus.splits["val"], self.tokenizer, self.max_len)
+        self.batches_of: tuple[int, BucketedBatches] | None = None
         if not self.examples:
             raise CourseError(f"no training pair of {corpus.name} fits batch_tokens={config.batch_tokens}")
 
@@ -124,6 +126,7 @@ class _Run:
 
         self.step, self.epoch, self.batches_done, self.seconds, self.tokens = 0, 0, 0, 0.0, 0
         self.loss_sum, self.loss_tokens = 0.0, 0
+        self.progress, self.epoch_began_at = 0.0, 0.0  # from 0 to 1
         self.val_loss: float | None = None
 
     # -- the loop -------------------------------------------------------------------------------------------------
@@ -131,7 +134,7 @@ class _Run:
     def train(self) -> dict:
         if self.resume:
             self._load_checkpoint()
-        total_steps = self._total_steps() if self.config.epochs else None
+        total_steps = max(1, round(self.config.epochs * len(self._epoch_batches(0)))) if self.config.epochs else None
         self._emit("start", parameters=self.n_parameters, pairs=len(self.examples), dropped=self.dropped,
                    total_steps=total_steps, minutes=self.config.minutes, device=str(self.accelerator.device),
                    precision=self._precision(), step=self.step, translator=self._translator())  # fmt: skip
@@ -141,11 +144,10 @@ class _Run:
         with _stop_on_signal() as stop, self._metrics_file() as metrics, self._trackers():
             for batches in self._stream():
                 self.seconds = time.perf_counter() - began
-                own = self.step / total_steps if total_steps else self.seconds / (60 * self.config.minutes)
-                progress, stopped = self._agree(own, stop.is_set())
-                if progress >= 1.0 or stopped:
+                self.progress, stopped = self._agree(self._progress(len(batches)), stop.is_set())
+                if self.progress >= 1.0 or stopped:
                     break
-                rate = warmup_linear_rate(self.step + 1, progress, self.config.learning_rate, self.config.warmup)
+                rate = warmup_linear_rate(self.step + 1, self.progress, self.config.learning_rate, self.config.warmup)
                 self._update(batches, rate)
                 if self.step % LOG_EVERY == 0:
                     self._log(metrics, rate)
@@ -171,20 +173,27 @@ class _Run:
             batches = self._epoch_batches(self.epoch)
             while self.batches_done < len(batches):
                 yield batches
-            self.batches_done = 0
+            self.batches_done, self.epoch_began_at = 0, self.progress
             self.epoch += 1
 
     def _epoch_batches(self, epoch: int) -> BucketedBatches:
-        tokenizer = self.tokenizer
-        return bucketed_batches(
-            self.examples, self.config.batch_tokens, pad_id=tokenizer.pad_id, bos_id=tokenizer.bos_id,
-            eos_id=tokenizer.eos_id, seed=self.config.seed, epoch=epoch,
-        )  # fmt: skip
+        if self.batches_of is None or self.batches_of[0] != epoch:
+            pairs, tokenizer, examples = self.corpus.splits["train"], self.tokenizer, self.examples
+            if self.config.bpe_dropout:
+                sampler = self.sampler.at(epoch, self.config.bpe_dropout * (1 - self.epoch_began_at))
+                examples = encode_pairs(pairs, sampler, self.max_len)[0] or examples
+            batches = bucketed_batches(
+                examples, self.config.batch_tokens, pad_id=tokenizer.pad_id, bos_id=tokenizer.bos_id,
+                eos_id=tokenizer.eos_id, seed=self.config.seed, epoch=epoch,
+            )  # fmt: skip
+            self.batches_of = epoch, batches
+        return self.batches_of[1]
 
-    def _total_steps(self) -> int:
-        whole, part = divmod(self.config.epochs, 1)
-        steps = sum(len(self._epoch_batches(epoch)) for epoch in range(int(whole)))
-        return max(1, steps + round(part * len(self._epoch_batches(int(whole)))) if part else steps)
+    def _progress(self, n_batches: int) -> float:
+        """How much of the minutes or of the epochs is over, between 0 and 1 (or beyond); an epoch has n_batches."""
+        if self.config.epochs:
+            return (self.epoch + self.batches_done / n_batches) / self.config.epochs
+        return self.seconds / (60 * self.config.minutes)
 
     def _agree(self, progress: float, stop: bool) -> tuple[float, bool]:
         """What all processes must see alike: the first one's clock, and anybody's Ctrl-C."""
@@ -354,8 +363,11 @@ class _Run:
         if self.is_main:
             state = {
                 name: getattr(self, name)
-                for name in ("step", "epoch", "batches_done", "seconds", "tokens", "loss_tokens", "val_loss")
-            }
+                for name in (
+                    "step", "epoch", "batches_done", "progress", "epoch_began_at", "seconds", "tokens", "loss_tokens",
+                    "val_loss",
+                )
+            }  # fmt: skip
             state |= {"loss_sum": loss_sum, "processes": self.accelerator.num_processes}
             tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
             tensors |= checkpoints.flatten_optimizer(self.optimizer.optimizer) | gathered
@@ -386,6 +398,13 @@ def _train_tokenizer(corpus: Corpus, vocab_size: int) -> Tokenizer:
         return Tokenizer.train_words(texts)
     try:
         return Tokenizer.train_bpe(texts, vocab_size)
+    except ValueError as error:
+        raise CourseError(str(error)) from None
+
+
+def _sampler(tokenizer: Tokenizer, config: TrainConfig) -> SubwordSampler | None:
+    try:
+        return SubwordSampler(tokenizer, config.seed) if config.bpe_dropout else None
     except ValueError as error:
         raise CourseError(str(error)) from None
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tokenizers import models
 
 from course_lib.errors import CourseError
-from course_lib.tokenizer import SPECIALS, Tokenizer, bpe_encode, merge_pair, most_frequent_pair
+from course_lib.tokenizer import SPECIALS, SubwordSampler, Tokenizer, bpe_encode, merge_pair, most_frequent_pair
 
 busy = settings(deadline=None, max_examples=60)  # no time limit: the machine may be busy
 
@@ -202,6 +202,37 @@ def test_decode_leaves_special_tokens_out_and_takes_tensors(bpe, words):
 def test_encode_batch_is_encode(bpe):
     assert bpe.encode_batch(TEXTS) == [bpe.encode(text) for text in TEXTS]
     assert bpe.encode_batch([]) == []
+
+
+@busy
+@given(text=st.text([*KNOWN, "ß", "漢"]), epoch=st.integers(0, 3))
+def test_without_dropout_a_sampler_is_encode(bpe, text, epoch):
+    assert SubwordSampler(bpe, seed=0).at(epoch, 0.0).encode_batch([text, *TEXTS]) == bpe.encode_batch([text, *TEXTS])
+
+
+def test_a_sampler_cuts_words_up_differently_and_loses_nothing(bpe):
+    times = ((0, 0), (0, 0), (0, 1), (1, 0))
+    draws = [SubwordSampler(bpe, seed).at(epoch, 0.3).encode_batch(TEXTS) for seed, epoch in times]
+    assert draws[0] == draws[1] and draws[0] not in draws[2:]
+    assert all([bpe.decode(ids) for ids in draw] == [bpe.normalise(text) for text in TEXTS] for draw in draws)
+    pieces = [sum(map(len, SubwordSampler(bpe, 0).at(0, p).encode_batch(TEXTS))) for p in (0.0, 0.1, 0.5, 0.99)]
+    assert pieces == sorted(set(pieces))
+
+
+def test_the_last_merge_of_a_word_is_passed_over_with_that_probability():
+    tokenizer = Tokenizer.train_bpe(["ab"] * 9, 12)
+    assert tokenizer.tokens("ab") == ["▁ab"]
+    sampler = SubwordSampler(tokenizer, seed=0).at(epoch=0, dropout=0.25)
+    sampler.DRAWS = 10_000
+    whole = sum(len(ids) == 1 for ids in sampler.encode_batch(["ab"] * 10_000)) / 10_000
+    # Two merges are possible at first, of which either will do, and then one: 1 - (1/4)² times 1 - 1/4.
+    possible = [pair for pair in (("▁", "a"), ("a", "b")) if pair in sampler._ranks]
+    assert whole == pytest.approx((1 - 0.25 ** len(possible)) * 0.75, abs=0.02)
+
+
+def test_words_have_no_merges_to_pass_over(words):
+    with pytest.raises(ValueError, match="needs byte-pair encoding"):
+        SubwordSampler(words, 0)
 
 
 def test_offsets_point_at_the_characters(bpe, words):

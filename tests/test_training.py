@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,18 @@ def test_interrupted_saves_and_resumes(tmp_path, uninterrupted):
     assert losses(folder) == uninterrupted
 
 
+def test_words_cut_up_anew_in_each_epoch(tmp_path, monkeypatch):
+    preset, config = replace(SMALL, vocab_size=120), settings(epochs=2.5, bpe_dropout=0.2)
+    for name, changed in (("plain", {"bpe_dropout": 0.0}), ("whole", {}), ("resumed", {})):
+        train(reversal(), preset, replace(config, **changed), tmp_path / name,
+              callbacks=[interrupt_at(30)] if name == "resumed" else [])  # fmt: skip
+    train(reversal(), preset, config, tmp_path / "resumed", resume=True)
+    assert losses(tmp_path / "resumed") == losses(tmp_path / "whole") != losses(tmp_path / "plain")
+    plain, whole = (checkpoints.read_json(tmp_path / name / RESULT) for name in ("plain", "whole"))
+    assert whole["epochs"] == pytest.approx(2.5, abs=0.05) and plain["epochs"] == pytest.approx(2.5, abs=0.05)
+    assert whole["steps"] > plain["steps"]  # of as many tokens each, and there are more of them
+
+
 def test_minutes_are_kept_and_the_rate_ends_at_zero(tmp_path):
     result = train(reversal(), SMALL, settings(epochs=None, minutes=0.05), tmp_path / "run")
     assert 3.0 <= result["seconds"] < 6.0
@@ -248,17 +261,25 @@ def test_a_damaged_or_foreign_model_is_named(finished, tmp_path):
         Translator.load(tmp_path / "nowhere")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_others_may_read_what_was_written(tmp_path):
+    checkpoints.write_tensors(tmp_path / "x.safetensors", {"a": torch.ones(3)})
+    (tmp_path / "y").touch()
+    assert (tmp_path / "x.safetensors").stat().st_mode == (tmp_path / "y").stat().st_mode
+
+
 def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch):
     path = tmp_path / "x.safetensors"
     checkpoints.write_tensors(path, {"a": torch.ones(3)}, {"step": 1})
 
-    def full(tensors, file, metadata):
-        file.write_bytes(b"half")
+    def full(file, content):
+        file.write_text("half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpoints, "save_file", full)
-    with pytest.raises(CourseError, match=r"could not be written \(No space left on device\): free some disk"):
+    with monkeypatch.context() as patch, pytest.raises(CourseError) as error:
+        patch.setattr(Path, "write_bytes", full)
         checkpoints.write_tensors(path, {"a": torch.zeros(3)})
+    assert "could not be written (No space left on device): free some disk" in str(error.value)
     assert list(tmp_path.iterdir()) == [path]
     tensors, state = checkpoints.read_tensors(path)
     assert tensors["a"].tolist() == [1, 1, 1] and state == {"step": 1}
@@ -358,6 +379,9 @@ def test_settings_change_a_preset_and_leave_the_original():
         ("train --set seed=3 --out X", "there is no setting 'seed'"),
         ("train --set d_model=big --out X", "d_model=big is not a whole number"),
         ("train --set d_model=130 --out X", "d_model=130 is not divisible by n_heads=4"),
+        ("train --set vocab_size=900 --out X", "--set vocab_size: the tokens of the grammar corpus are whole words"),
+        ("train --set bpe_dropout=0.1 --out X", "--set bpe_dropout: the tokens of the grammar corpus are whole words"),
+        ("train --set bpe_dropout=1 --out X", "bpe_dropout=1.0 must be at least 0 and below 1"),
         ("train --set dropout=1.5 --out X", "dropout=1.5 must be at least 0 and below 1"),
         ("train --set tied_embeddings=maybe --out X", "tied_embeddings=maybe is not true or false"),
         ("train --set positions=left --out X", "positions='left' is none of"),

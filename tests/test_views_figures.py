@@ -35,7 +35,7 @@ from course_lib.views.schemes import (
     rotary_score,
     scores_by_method,
 )
-from course_lib.views.training import TrainingDashboard, plot_metrics, schedule_view
+from course_lib.views.training import TrainingDashboard, plot_metrics, plot_scores_by_time, schedule_view
 
 MAPS = torch.randn(4, 5, 5, generator=torch.Generator().manual_seed(0)).softmax(-1)
 VIEWS = {
@@ -588,6 +588,18 @@ def test_metrics_are_plotted_also_while_the_last_line_is_being_written(tmp_path)
         plot_metrics(file)
     with pytest.raises(FileNotFoundError):
         plot_metrics(tmp_path / "missing.jsonl")
+
+
+def test_scores_by_time_show_every_run_and_say_the_means():
+    picture = plot_scores_by_time({10: [40.0, 41.0], 2.5: [30.0]}).picture
+    assert picture.alt.startswith("Mean BLEU after 2.5 minutes 30.0; 10 minutes 40.5.")
+    (axes,) = picture.figure.axes
+    line, *points = axes.lines
+    assert line.get_xydata().tolist() == [[2.5, 30.0], [10, 40.5]]
+    assert [dots.get_ydata().tolist() for dots in points] == [[30.0], [40.0, 41.0]]
+    for wrong in ({}, {0: [1.0]}, {5: []}):
+        with pytest.raises(ValueError, match="at least one run"):
+            plot_scores_by_time(wrong)
 
 
 def test_predictions_have_one_right_answer_and_a_reason_for_each_option():

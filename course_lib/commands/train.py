@@ -43,7 +43,8 @@ def train(
     if minutes is None and epochs is None:
         minutes = 2.0
     try:
-        chosen = chosen.with_settings(dict(_name_and_value(setting) for setting in settings or ()))
+        changes = dict(_name_and_value(setting) for setting in settings or ())
+        chosen = chosen.with_settings(changes)
         chosen.model_config(chosen.vocab_size, pad_id=0)
         config = chosen.train_config(
             minutes=minutes, epochs=epochs, device=device, precision=precision, seed=seed, accumulate=accumulate
@@ -52,6 +53,9 @@ def train(
         raise CourseError(str(error)) from None
     data = load_corpus(corpus, direction, data_dir)
 
+    if data.name == "grammar":
+        for name in changes.keys() & {"vocab_size", "bpe_dropout"}:
+            raise CourseError(f"--set {name}: the tokens of the grammar corpus are whole words")
     if snapshots and (data.name, data.direction) != ("grammar", "en-zh"):
         raise CourseError("--snapshots needs known word alignments: use it with --corpus grammar --direction en-zh")
 

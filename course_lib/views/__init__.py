@@ -28,6 +28,7 @@ _HOME = {  # view -> the module it lives in
     "bleu_explorer": "scores",
     "schedule_view": "training",
     "plot_metrics": "training",
+    "plot_scores_by_time": "training",
     "TrainingDashboard": "training",
     "descent_explorer": "descent",
     "timeline": "drawings",

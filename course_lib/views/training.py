@@ -235,6 +235,38 @@ def plot_metrics(path):
     return view
 
 
+def plot_scores_by_time(scores):
+    """Shows what longer training is worth: a point for each run, and a line through the means.
+
+    scores: for each training time in minutes the BLEU scores of the runs that took so long, as in
+        ``{5: [35.9], 10: [40.1, 40.5, 39.7]}``. Equal steps to the right double the time.
+
+    Raises ValueError for no run, or a time that is not positive.
+    """
+    if not scores or min(scores) <= 0 or not all(scores.values()):
+        raise ValueError("scores must have at least one run, and times above 0 minutes")
+    minutes = sorted(scores)
+    means = [sum(scores[time]) / len(scores[time]) for time in minutes]
+    picture = Picture(520, 280)
+    with picture.drawing() as figure:
+        axes = figure.add_axes([0.11, 0.17, 0.85, 0.72])
+        axes.set(title="BLEU and time to train", xlabel="minutes", xscale="log")
+        axes.set_xticks(minutes, [f"{time:g}" for time in minutes])
+        axes.set_xticks([], minor=True)
+        axes.grid(color=GRID)
+        axes.plot(minutes, means, color=BLUE, linewidth=1.6)
+        for time, mean in zip(minutes, means):
+            axes.plot([time] * len(scores[time]), scores[time], color=BLUE, marker="o", markersize=6, linestyle="none")
+            axes.annotate(f"{mean:.1f}", (time, mean), (5, -6), textcoords="offset points", ha="left", va="top")
+        axes.margins(x=0.08, y=0.16)
+    runs = "; ".join(f"{time:g} minutes {mean:.1f}" for time, mean in zip(minutes, means))
+    picture.show(f"Mean BLEU after {runs}. Each point is a run of its own, whose learning rate reaches zero then.")
+    view = widgets.VBox([widgets.HTML(CSS), picture.widget])
+    view.add_class("workshop-view")
+    view.picture = picture
+    return view
+
+
 # ---- while it trains ------------------------------------------------------------------------------------------------
 
 
@@ -434,4 +466,4 @@ def _has_front_end():
     return getattr(shell, "kernel", None) is not None
 
 
-__all__ = ["TrainingDashboard", "plot_metrics", "schedule_view"]
+__all__ = ["TrainingDashboard", "plot_metrics", "plot_scores_by_time", "schedule_view"]

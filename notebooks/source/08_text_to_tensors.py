@@ -35,7 +35,7 @@ from torch import nn
 from course_lib import batches, masks, tokenizer
 from course_lib.corpora import load_corpus
 from course_lib.corpora.grammar import generate, join_chinese, join_english
-from course_lib.tokenizer import Tokenizer
+from course_lib.tokenizer import SubwordSampler, Tokenizer
 from course_lib.transformer import Transformer
 from course_lib.translator import Translator
 from course_lib.views import batch_explorer, bpe_explorer, embedding_map, kinds_of_words, predict, predict_number
@@ -382,6 +382,25 @@ assert 10 < tokens_at[800] < 11
 # Every doubling saves less than the one before. The vocabulary is a *hyperparameter*: for the 29,000 sentence pairs of Multi30k a few
 # thousand pieces serve (chapter 09); BERT has 30,522 and GPT-2 50,257, from far more text. When a model is small, the table is much of it: 30,522 rows of 256
 # are 7.8 million numbers.
+
+# %% [markdown] id="many-ways" concepts=["C08"]
+# ### One word, many ways
+#
+# The merges cut a word up in the same way each time. So a model that has *teacher* as one piece learns nothing from it about the
+# *er* at its end, and has little to go on when an unseen word is made of pieces. *BPE-dropout* (Provilkov et al. 2020) passes
+# over a possible merge now and then, while training: each epoch sees other pieces, all from the same vocabulary. The text is
+# the same, a little longer in tokens. What is translated later is cut up as always. (Below first far too often, to be seen.)
+
+# %% id="many-ways-shown" concepts=["C08"]
+sampler, text = SubwordSampler(bpe, seed=0), "The teachers sing."
+for epoch in range(4):
+    (ids,) = sampler.at(epoch, dropout=0.25).encode_batch([text])
+    print(f"epoch {epoch}:", *(bpe.token(id) for id in ids))
+    assert bpe.decode(ids) == text
+whole = sum(map(len, bpe.encode_batch(texts)))
+for dropout in (0.0, 0.05, 0.1, 0.3):
+    pieces = sum(map(len, sampler.at(0, dropout).encode_batch(texts)))
+    print(f"dropout {dropout:.2f}: {pieces / whole - 1:4.0%} more tokens")
 
 # %% [markdown] id="pad" concepts=["C08"] documents=["002 §4"]
 # ### A rectangle of ids
@@ -763,12 +782,13 @@ from course_lib.workshop import check, hint, my_parts, quiz
 # - Byte-pair encoding: count pairs of neighbours, merge the most frequent, repeat. What remains is a list of merges.
 # - A new word goes through the same merges, lowest rank first. Unknown *words* disappear as a problem; unknown *characters* remain.
 # - A larger vocabulary makes sentences shorter, with falling returns, and the table larger.
+# - Passing over merges at random while training shows a model the pieces inside its words.
 # - Ids are names. A model and its tokenizer belong together.
 # - A batch is a rectangle with its lengths; the mask travels with it. Batches of like lengths waste little.
 # - An embedding is a row of a table, equal to one-hot times matrix, times $\sqrt{d_{\text{model}}}$. Training brings words of a kind together; a flat map shows only part of it.
 #
 # **Read the code:** `course_lib/tokenizer.py`, `course_lib/batches.py`, `embed` in `course_lib/transformer.py`, `course_lib/views/embeddings.py`. **Papers:** Sennrich, Haddow & Birch
-# 2016, *Neural Machine Translation of Rare Words with Subword Units*; Vaswani et al. 2017, *Attention Is All You Need*, §3.4; Kudo & Richardson
+# 2016, *Neural Machine Translation of Rare Words with Subword Units*; Provilkov, Emelianenko & Voita 2020, *BPE-Dropout*; Vaswani et al. 2017, *Attention Is All You Need*, §3.4; Kudo & Richardson
 # 2018, *SentencePiece*; Press & Wolf 2017, *Using the Output Embedding to Improve Language Models*.
 #
 # **Next:** [chapter 09](09_training.ipynb) trains the model on such batches. What is yours by now?
