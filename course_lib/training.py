@@ -48,6 +48,7 @@ def train(
     resume: bool = False,
     loss: Loss = smoothed_cross_entropy,
     track: str | None = None,
+    start_from: Path | str | None = None,
 ) -> dict:
     """Train a translation model and leave it in a folder.
 
@@ -62,6 +63,7 @@ def train(
         resume: go on from the folder's checkpoint.
         loss: what is minimised, called with logits, targets, smoothing and pad_id.
         track: "tensorboard" or "wandb" also hands every measurement to TensorBoard or to Weights & Biases.
+        start_from: the folder of a finished run of the same sizes, whose weights and tokenizer to begin with.
 
     Returns:
         The figures of ``result.json``; with ``"interrupted": True`` (and a checkpoint, but no result.json) when
@@ -70,7 +72,7 @@ def train(
     Raises:
         CourseError: the folder, its checkpoint, the device or the disk cannot be used; nothing is half-written.
     """
-    return _Run(corpus, preset, config, Path(out), parts, callbacks, resume, loss, track).train()
+    return _Run(corpus, preset, config, Path(out), parts, callbacks, resume, loss, track, start_from).train()
 
 
 class Objective(nn.Module):
@@ -94,13 +96,16 @@ class Objective(nn.Module):
 class _Run:
     """One training run; ``train`` reads from top to bottom, the rest are its steps."""
 
-    def __init__(self, corpus, preset, config, out, parts, callbacks, resume, loss, track) -> None:
+    def __init__(self, corpus, preset, config, out, parts, callbacks, resume, loss, track, start_from) -> None:
         self.corpus, self.config, self.out, self.callbacks = corpus, config, out, callbacks
+        start = _model_to_start_from(start_from, preset, parts) if start_from else None
         self.accelerator = _accelerator(config, track, out)
         self.is_main = self.accelerator.is_main_process
         self.resume = self._open_folder(resume)
         if self.resume:
             self.tokenizer = Tokenizer.load(out / TOKENIZER)
+        elif start:
+            self.tokenizer = start.tokenizer
         else:
             self.tokenizer = _train_tokenizer(corpus, preset.vocab_size)
         self.sampler = _sampler(self.tokenizer, config)
@@ -116,6 +121,8 @@ class _Run:
 
         torch.manual_seed(config.seed)
         model = Transformer(self.model_config, parts)
+        if start:
+            model.load_state_dict(start.model.state_dict())
         self.n_parameters = sum(parameter.numel() for parameter in model.parameters())
         # Replicas share their weights (broadcast when wrapped) but not their dropout.
         torch.manual_seed(config.seed * 1000 + self.accelerator.process_index + 1)
@@ -400,6 +407,16 @@ def _train_tokenizer(corpus: Corpus, vocab_size: int) -> Tokenizer:
         return Tokenizer.train_bpe(texts, vocab_size)
     except ValueError as error:
         raise CourseError(str(error)) from None
+
+
+def _model_to_start_from(folder: Path | str, preset: Preset, parts: Parts) -> checkpoints.SavedModel:
+    start = checkpoints.load_model(folder, parts)
+    there = start.model.config.to_dict()
+    wanted = preset.model_config(start.tokenizer.vocab_size, start.tokenizer.pad_id).to_dict()
+    for name in wanted.keys() - {"dropout"}:
+        if there[name] != wanted[name]:
+            raise CourseError(f"the model in {folder} has {name}={there[name]}, not {wanted[name]}: use the same sizes")
+    return start
 
 
 def _sampler(tokenizer: Tokenizer, config: TrainConfig) -> SubwordSampler | None:

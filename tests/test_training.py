@@ -78,6 +78,20 @@ def test_a_run_learns_and_leaves_what_it_promises(finished):
     assert max(record["lr"] for record in steps) > 4e-3 and steps[-1]["lr"] < 2e-4, "warm-up, then down to zero"
 
 
+def test_a_run_can_begin_with_the_model_of_another(finished, tmp_path):
+    preset, config = SMALL.with_settings({"dropout": "0.03"}), settings(epochs=0.2, learning_rate=1e-6)
+    fresh = train(reversal(), preset, config, tmp_path / "fresh")["val_loss"]
+    further = train(reversal(), preset, config, tmp_path / "further", start_from=finished[0])["val_loss"]
+    assert further == pytest.approx(finished[2]["val_loss"], abs=0.02) and further < fresh / 4
+    assert (tmp_path / "further" / TOKENIZER).read_text() == (finished[0] / TOKENIZER).read_text()
+    with pytest.raises(CourseError, match="has n_layers=1, not 2: use the same sizes"):
+        other = SMALL.with_settings({"n_layers": "2"})
+        train(reversal(), other, settings(), tmp_path / "other", start_from=finished[0])
+    with pytest.raises(CourseError, match=r"is .* a folder that `course train --out` made"):
+        train(reversal(), SMALL, settings(), tmp_path / "other", start_from=tmp_path)
+    assert not (tmp_path / "other").exists()
+
+
 def test_the_model_translates_and_is_scored(finished):
     translator = Translator.load(finished[0])
     assert translator.translate("eins zwei drei") == "drei zwei eins"
@@ -336,6 +350,9 @@ def test_train_translate_evaluate(tsv, tmp_path, capsys, monkeypatch):
     assert "vocab_size=4 is too small" in capsys.readouterr().err
     assert main([*command, "--epochs", "1"]) == 2
     assert "holds a finished run" in capsys.readouterr().err
+    further = [*command[:-1], str(tmp_path / "further"), "--start-from", str(out), "--device", "cpu", "--epochs", "1"]
+    assert main([*further, *settings, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["val_loss"] > 0
 
     assert main(["translate", "--model", str(out), "eins zwei", "--beam", "2"]) == 0
     assert capsys.readouterr().out.strip()

@@ -29,6 +29,7 @@ def train(
     accumulate: Annotated[int, typer.Option(help="Work through a batch in so many parts: less memory.")] = 1,
     track: Annotated[str | None, typer.Option(help="Also draw the figures in tensorboard or wandb.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")] = False,
+    start_from: Annotated[Path | None, typer.Option(help="Begin with the model of this finished run.")] = None,
     snapshots: Annotated[bool, typer.Option("--snapshots", help="Keep some attention (grammar corpus).")] = False,
     data_dir: DATA_DIR = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures of result.json at the end.")] = False,
@@ -63,7 +64,8 @@ def train(
     try:
         with TrainingProgress(quiet=as_json or not first_process) as progress:
             callbacks = [progress, SnapshotTaker(out)] if snapshots else [progress]
-            result = run(data, chosen, config, out, callbacks=callbacks, resume=resume, track=track)
+            result = run(data, chosen, config, out, callbacks=callbacks, resume=resume, track=track,
+                         start_from=start_from)  # fmt: skip
     except KeyboardInterrupt:  # before the first step, or for the second time
         if not (out / "run.json").exists():
             raise

@@ -38,7 +38,15 @@ from course_lib.batches import pad_batch
 from course_lib.config import PRESETS, ModelConfig
 from course_lib.losses import smoothed_cross_entropy
 from course_lib.transformer import Transformer, shift_right
-from course_lib.views import TrainingDashboard, descent_explorer, plot_metrics, predict, predict_number, schedule_view
+from course_lib.views import (
+    TrainingDashboard,
+    descent_explorer,
+    plot_metrics,
+    plot_scores_by_time,
+    predict,
+    predict_number,
+    schedule_view,
+)
 from course_lib.workshop import my_parts
 
 torch.set_printoptions(precision=4, sci_mode=False)
@@ -433,6 +441,7 @@ plot_metrics(folder)
 # |---|---|---|
 # | stop | the ■ button: a checkpoint is saved | Ctrl-C |
 # | go on | `train(…, folder, resume=True)` | the same command with `--resume` |
+# | train a finished model further | `train(…, start_from=folder)`, into another folder | `--start-from runs/first` |
 # | repeat exactly | the same `seed` | `--seed 0` |
 # | use a GPU, an Apple chip | `device="auto"` finds it | `--device auto` |
 # | compute in 16 bits where that is faster | `precision="auto"`: bf16 if the hardware has it | `--precision auto` |
@@ -713,20 +722,31 @@ for change in (dict(n_heads=8), dict(dropout=0.1)):
 # | … peak rate 0.003 | 32.4 | −6.7: too high |
 # | … the weights of the last 10 % of steps averaged | 38.7 | −0.4: a rate that ends at zero does that already |
 # | **rotary positions instead** (chapter 04), rate 0.0015 | **40.8** | **+1.7: this is `--preset small`** |
+# | … without warm-up | 37.9 | −2.9 |
+# | … without label smoothing | 40.7 | −0.2: nothing, so early |
 #
 # How much of that is luck? Three seeds of one recipe, trained for ten minutes, were 40.1, 40.5 and 39.7 on the test split. A
-# difference of half a point between two single runs says nothing. The rate and the positions are beyond that.
-# What gives most when you have more time is to use it. The longest run has more dropout, too, because it sees each sentence more
-# often; what that alone is worth was not measured. Test 2016, lower case, on a machine with two cores:
+# difference of half a point between two single runs says nothing. The rate, its warm-up and the positions are beyond that.
+# (Any row but that of the average is one command: `course train --corpus multi30k --direction de-en --preset small --epochs 5.1
+# --set warmup=1 --out runs/cold`, then `course evaluate --model runs/cold --split val`.)
+
+# %% [markdown] id="recipe-time" concepts=["C30"] documents=["001 §6 Q4"]
+# What gives most is time. Test 2016, lower case; each run had one core of a small machine, and a schedule that ends with its
+# time. **Look at** what each doubling brings:
+
+# %% id="recipe-time-shown" concepts=["C30"]
+plot_scores_by_time({5: [35.9], 10: [40.1, 40.5, 39.7], 20: [42.0], 46: [43.1]})
+
+# %% [markdown] id="recipe-commands" concepts=["C30"] documents=["001 §6 Q4"]
+# The longest run has more dropout, because it sees each sentence more often; what that alone is worth was not measured.
+# The commands:
 #
 # | after `course train --corpus multi30k --direction de-en --preset small` | time | passes over the data | BLEU |
 # |---|---|---|---|
 # | `--minutes 5` | two cores, 5 minutes | 3.7 to 4.6 | 38.8 · 39.7 · 39.4 |
 # | `--minutes 10` | one core, 10 minutes | 4.8 to 5.6 | 40.1 · 40.5 · 39.7 |
+# | `--minutes 20` | one core, 20 minutes | 11.4 | 42.0 |
 # | `--epochs 25 --set dropout=0.2` | one core, 46 minutes | 25 | 43.1 |
-#
-# Any row but that of the average is one command: `course train --corpus multi30k --direction de-en --preset small --epochs 5.1
-# --set positions=sinusoidal --set learning_rate=0.001 --out runs/slower`, then `course evaluate --model runs/slower --split val`.
 
 # %% [markdown] id="documents" concepts=["C33"] errata=["E130","E143"] documents=["004 §5.2","004 §5.4","004 §6.1","004 §6.2"]
 # ## 7. What the documents say, and what is true
