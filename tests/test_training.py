@@ -397,6 +397,8 @@ def test_settings_change_a_preset_and_leave_the_original():
         ("train --set d_model=big --out X", "d_model=big is not a whole number"),
         ("train --set d_model=130 --out X", "d_model=130 is not divisible by n_heads=4"),
         ("train --set vocab_size=900 --out X", "--set vocab_size: the tokens of the grammar corpus are whole words"),
+        ("train --set vocab_size=900 --start-from Y --out X", "keeps the vocabulary of that model"),
+        ("train --start-from Y --out X", "Y/run.json does not exist"),
         ("train --set bpe_dropout=0.1 --out X", "--set bpe_dropout: the tokens of the grammar corpus are whole words"),
         ("train --set bpe_dropout=1 --out X", "bpe_dropout=1.0 must be at least 0 and below 1"),
         ("train --set dropout=1.5 --out X", "dropout=1.5 must be at least 0 and below 1"),

@@ -54,6 +54,8 @@ def train(
         raise CourseError(str(error)) from None
     data = load_corpus(corpus, direction, data_dir)
 
+    if start_from and "vocab_size" in changes:
+        raise CourseError("--set vocab_size: a run that begins with --start-from keeps the vocabulary of that model")
     if data.name == "grammar":
         for name in changes.keys() & {"vocab_size", "bpe_dropout"}:
             raise CourseError(f"--set {name}: the tokens of the grammar corpus are whole words")

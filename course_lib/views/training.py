@@ -239,7 +239,7 @@ def plot_scores_by_time(scores):
     """Shows what longer training is worth: a point for each run, and a line through the means.
 
     scores: for each training time in minutes the BLEU scores of the runs that took so long, as in
-        ``{5: [35.9], 10: [40.1, 40.5, 39.7]}``. Equal steps to the right double the time.
+        ``{5: [35.9], 10: [40.1, 40.5, 39.7]}``. Equal steps to the right multiply the time alike.
 
     Raises ValueError for no run, or a time that is not positive.
     """

@@ -723,7 +723,7 @@ for change in (dict(n_heads=8), dict(dropout=0.1)):
 # | … the weights of the last 10 % of steps averaged | 38.7 | −0.4: a rate that ends at zero does that already |
 # | **rotary positions instead** (chapter 04), rate 0.0015 | **40.8** | **+1.7: this is `--preset small`** |
 # | … without warm-up | 37.9 | −2.9 |
-# | … without label smoothing | 40.7 | −0.2: nothing, so early |
+# | … without label smoothing | 40.7 | −0.2: no more than luck |
 #
 # How much of that is luck? Three seeds of one recipe, trained for ten minutes, were 40.1, 40.5 and 39.7 on the test split. A
 # difference of half a point between two single runs says nothing. The rate, its warm-up and the positions are beyond that.
@@ -732,7 +732,7 @@ for change in (dict(n_heads=8), dict(dropout=0.1)):
 
 # %% [markdown] id="recipe-time" concepts=["C30"] documents=["001 §6 Q4"]
 # What gives most is time. Test 2016, lower case; each run had one core of a small machine, and a schedule that ends with its
-# time. **Look at** what each doubling brings:
+# time. **Look at** what each further step brings:
 
 # %% id="recipe-time-shown" concepts=["C30"]
 plot_scores_by_time({5: [35.9], 10: [40.1, 40.5, 39.7], 20: [42.0], 46: [43.1]})
